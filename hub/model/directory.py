@@ -1,0 +1,155 @@
+"""The directory: an immutable snapshot of who is connected, what they offer and whom they may reach.
+
+Every process holds one and swaps it whole; a request that began with a snapshot ends with it.
+"""
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from datetime import datetime
+from enum import StrEnum
+
+from hub.ocpi.modules import Interface
+from hub.ocpi.parties import PartyId, Role
+
+EMSP_LIKE = frozenset({Role.EMSP, Role.NSP, Role.NAP, Role.OTHER, Role.SCSP})
+
+
+class PlatformStatus(StrEnum):
+    """Where a platform stands with the hub."""
+
+    INVITED = "invited"
+    CONNECTED = "connected"
+    UNREGISTERED = "unregistered"
+    """It ended the connection by DELETE credentials; a new registration resumes it (D-08)."""
+    SUSPENDED = "suspended"
+
+
+class TokenKind(StrEnum):
+    """What an inbound token opens."""
+
+    REGISTRATION = "registration"
+    """CREDENTIALS_TOKEN_A: versions and credentials only (AU-07)."""
+    ACCESS = "access"
+
+
+@dataclass(frozen=True, slots=True)
+class InboundToken:
+    """A credentials token that a platform shows to us; only its keyed hash is known."""
+
+    platform_id: str
+    kind: TokenKind
+    expires_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class OutboundToken:
+    """A credentials token that we show to a platform. Prints as its first three characters."""
+
+    value: str = field(repr=False)
+    encoding: str = "base64"
+
+    def __str__(self) -> str:
+        return f"{self.value[:3]}…"
+
+
+@dataclass(frozen=True, slots=True)
+class PartyRole:
+    """One party in one role on one platform. A quarantined role is not routed and not shown (D-09)."""
+
+    party: PartyId
+    role: Role
+    platform_id: str
+    is_quarantined: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Platform:
+    """A platform and what it published in its version details."""
+
+    platform_id: str
+    name: str
+    status: PlatformStatus
+    version: str | None
+    versions_url: str | None
+    endpoints: Mapping[tuple[str, Interface], str]
+    roles: tuple[PartyRole, ...]
+    token: OutboundToken | None
+    is_online: bool = True
+
+    @property
+    def is_connected(self) -> bool:
+        """Registered and thought reachable, so functional requests may go there (OF-06)."""
+        return self.status is PlatformStatus.CONNECTED and self.is_online and self.token is not None
+
+    @property
+    def parties(self) -> tuple[PartyId, ...]:
+        """Its routable parties, each once."""
+        return tuple(dict.fromkeys(entry.party for entry in self.roles if not entry.is_quarantined))
+
+    def party_roles(self, party: PartyId) -> tuple[Role, ...]:
+        """The routable roles that a party has here."""
+        folded = party.folded
+        return tuple(entry.role for entry in self.roles if entry.party.folded == folded and not entry.is_quarantined)
+
+
+@dataclass(frozen=True, slots=True)
+class Directory:
+    """The snapshot. `version` grows with every change; `tokens` is keyed by the keyed hash of a token."""
+
+    version: int
+    hub_party: PartyId
+    agreements: str
+    platforms: Mapping[str, Platform]
+    tokens: Mapping[bytes, InboundToken]
+    by_party: Mapping[PartyId, tuple[PartyRole, ...]]
+    loaded_at: float
+
+    @classmethod
+    def build(
+        cls,
+        version: int,
+        hub_party: PartyId,
+        agreements: str,
+        platforms: Mapping[str, Platform],
+        tokens: Mapping[bytes, InboundToken],
+        loaded_at: float,
+    ) -> "Directory":
+        """A snapshot with its index of parties; `loaded_at` is monotonic seconds."""
+        by_party: dict[PartyId, tuple[PartyRole, ...]] = {}
+        for platform in platforms.values():
+            for entry in platform.roles:
+                if not entry.is_quarantined:
+                    key = entry.party.folded
+                    by_party[key] = (*by_party.get(key, ()), entry)
+        return cls(version, hub_party, agreements, platforms, tokens, by_party, loaded_at)
+
+    def is_hub(self, party: PartyId) -> bool:
+        """Whether this address is the hub's own."""
+        return party.folded == self.hub_party.folded
+
+    def roles_of(self, party: PartyId) -> tuple[PartyRole, ...]:
+        """Every routable (party, role, platform) under one address, on all platforms."""
+        return self.by_party.get(party.folded, ())
+
+    def owns(self, platform_id: str, party: PartyId) -> bool:
+        """Whether the party is a routable one of this platform (AU-14)."""
+        return any(entry.platform_id == platform_id for entry in self.roles_of(party))
+
+    def may_exchange(self, one: Role, other: Role) -> bool:
+        """Whether an agreement lets these two roles exchange data: with `open`, every pair of opposite roles."""
+        return self.agreements == "open" and is_opposite(one, other)
+
+    def visible_roles(self, viewer: Platform) -> Iterator[PartyRole]:
+        """The roles of other platforms that a platform may exchange data with (HC-08, HC-20, AM-38)."""
+        own = {entry.role for entry in viewer.roles if not entry.is_quarantined}
+        for platform in self.platforms.values():
+            if platform.platform_id == viewer.platform_id:
+                continue
+            for entry in platform.roles:
+                if not entry.is_quarantined and any(self.may_exchange(role, entry.role) for role in own):
+                    yield entry
+
+
+def is_opposite(one: Role, other: Role) -> bool:
+    """Whether one side is a CPO and the other is not; a hub is opposite to nobody (BP-02, BP-03, AM-16)."""
+    return (one is Role.CPO and other in EMSP_LIKE) or (other is Role.CPO and one in EMSP_LIKE)

@@ -1,0 +1,67 @@
+"""The envelope: one OCPI request in the form in which it travels through the log.
+
+The metadata are Kafka headers, the value is the body exactly as the partner sent it, so that what is forwarded is what was
+sent (RT-15). Times are Unix milliseconds.
+"""
+
+from dataclasses import dataclass
+from enum import StrEnum
+
+from hub.ocpi.modules import Interface
+from hub.ocpi.parties import PartyId
+
+ENVELOPE_VERSION = 1
+"""Raised only with a change that an older worker would misread; such a worker stops (design: never dead-lettered)."""
+
+
+class Scenario(StrEnum):
+    """How the receiver is chosen. Source: OCPI 2.2.1, transport_and_format § Message Routing."""
+
+    DIRECT = "direct"
+    OPEN = "open"
+    BROADCAST = "broadcast"
+    CALLBACK = "callback"
+    """To a URL that the hub issued: a command's result, a page, a CDR."""
+
+
+@dataclass(frozen=True, slots=True)
+class Envelope:
+    """One request of a functional module.
+
+    `tail` and `query` are raw, as received. `to_party` is None where the caller named nobody or the hub. `nonce`,
+    `reply_partition`, `start_by` and `deadline` are empty or 0 in a push that nobody waits for.
+    """
+
+    version: str
+    module: str
+    interface: Interface
+    method: str
+    tail: str
+    query: str
+    scenario: Scenario
+    platform_id: str
+    from_party: PartyId
+    to_party: PartyId | None
+    request_id: str
+    correlation_id: str
+    content_type: str
+    received_at: int
+    body: bytes
+    nonce: str = ""
+    reply_partition: int = -1
+    start_by: int = 0
+    deadline: int = 0
+    traceparent: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Reply:
+    """An answer on its way back to the waiting ingress.
+
+    `headers` holds only what the caller may see (Location, Link, X-Total-Count, X-Limit, Retry-After, routing pairs).
+    """
+
+    nonce: str
+    http_status: int
+    headers: tuple[tuple[str, str], ...]
+    body: bytes

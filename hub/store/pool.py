@@ -1,0 +1,78 @@
+"""The connection pool, and the one place where Postgres' and the network's errors become `StoreUnavailable`."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator, Iterator
+
+import asyncpg
+
+from hub.errors import StoreUnavailable
+
+Connection = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
+
+ACQUIRE_SECONDS = 5.0
+STATEMENT_SECONDS = 20.0
+
+_AWAY = (
+    OSError,
+    TimeoutError,
+    asyncpg.InterfaceError,
+    asyncpg.PostgresConnectionError,
+    asyncpg.OperatorInterventionError,
+    asyncpg.InsufficientResourcesError,
+    asyncpg.ReadOnlySQLTransactionError,
+)
+
+
+class Store:
+    """A pool of connections to one database."""
+
+    def __init__(self, pool: asyncpg.Pool) -> None:
+        self._pool = pool
+
+    @classmethod
+    async def open(cls, url: str, *, size: int) -> "Store":
+        """Connect.
+
+        Raises:
+            StoreUnavailable: the database does not answer or refuses.
+        """
+        with translated():
+            pool = await asyncpg.create_pool(
+                url, min_size=1, max_size=size, command_timeout=STATEMENT_SECONDS, timeout=ACQUIRE_SECONDS
+            )
+        return cls(pool)
+
+    async def close(self) -> None:
+        """Close all connections; those in use are given up after a moment."""
+        try:
+            async with asyncio.timeout(3):
+                await self._pool.close()
+        except TimeoutError:
+            self._pool.terminate()
+
+    @contextlib.asynccontextmanager
+    async def connection(self) -> AsyncIterator[Connection]:
+        """A connection for single statements.
+
+        Raises:
+            StoreUnavailable: none could be had, or the database went away meanwhile.
+        """
+        with translated():
+            async with self._pool.acquire(timeout=ACQUIRE_SECONDS) as connection:
+                yield connection
+
+    @contextlib.asynccontextmanager
+    async def transaction(self) -> AsyncIterator[Connection]:
+        """A connection inside a transaction that is committed at the end and rolled back on an exception."""
+        async with self.connection() as connection, connection.transaction():
+            yield connection
+
+
+@contextlib.contextmanager
+def translated() -> Iterator[None]:
+    """Turn errors that mean *the database is away* into `StoreUnavailable`; data errors pass."""
+    try:
+        yield
+    except _AWAY as error:
+        raise StoreUnavailable(f"Postgres: {type(error).__name__}: {error}") from error

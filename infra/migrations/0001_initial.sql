@@ -1,0 +1,174 @@
+-- Who is connected, where messages go, what is known of every object, and what became of every message.
+
+-- A platform: one OCPI connection. name is the operator's word for it until its first credentials arrive.
+create table platform (
+    platform_id uuid primary key,
+    name text not null,
+    status text not null check (status in ('invited', 'connected', 'unregistered', 'suspended')),
+    ocpi_version text,
+    versions_url text,
+    is_online boolean not null default true,
+    created_at timestamptz not null default now(),
+    updated_at timestamptz not null default now()
+);
+
+-- A party in one role. is_invited: bound to the invitation; a role that only the handshake named is quarantined (D-09).
+-- is_listed: in the platform's latest credentials (or invited and not yet registered).
+create table party (
+    platform_id uuid not null references platform on delete cascade,
+    country_code text not null,
+    party_id text not null,
+    role text not null,
+    business_details text,
+    is_invited boolean not null default false,
+    is_quarantined boolean not null default false,
+    is_listed boolean not null default true,
+    last_updated timestamptz not null default now(),
+    primary key (platform_id, country_code, party_id, role)
+);
+-- One (party, role) belongs to one platform (AM-19). Ids are stored in upper case.
+create unique index party_claim on party (country_code, party_id, role) where not is_quarantined;
+
+-- What a platform published in its version details. interface is SENDER or RECEIVER.
+create table endpoint (
+    platform_id uuid not null references platform on delete cascade,
+    module text not null,
+    interface text not null,
+    url text not null,
+    primary key (platform_id, module, interface)
+);
+
+-- Tokens that a platform shows to us, as keyed hash only. kind: registration (token A) or access.
+create table inbound_token (
+    token_hash bytea primary key,
+    platform_id uuid not null references platform on delete cascade,
+    kind text not null check (kind in ('registration', 'access')),
+    created_at timestamptz not null default now(),
+    expires_at timestamptz
+);
+create index inbound_token_platform on inbound_token (platform_id);
+
+-- The token that we show to a platform: AES-256-GCM, the key named by key_id. encoding: base64 or raw (D-14).
+create table outbound_token (
+    platform_id uuid primary key references platform on delete cascade,
+    sealed bytea not null,
+    key_id text not null,
+    encoding text not null default 'base64' check (encoding in ('base64', 'raw')),
+    created_at timestamptz not null default now()
+);
+
+-- The version of everything above: raised in the transaction that changes it, announced by NOTIFY directory.
+create table directory_version (
+    is_only boolean primary key default true check (is_only),
+    version bigint not null
+);
+insert into directory_version (version) values (1);
+
+-- Which directory version each process holds, for as long as its lease runs.
+create table directory_holder (
+    process_id text primary key,
+    name text not null,
+    version bigint not null,
+    expires_at timestamptz not null
+);
+
+-- Where a message goes that names no receiver. kind: token, location, session, reservation, profile.
+-- key is folded; owner is the data's owner, counterpart the other side where there is one ('' otherwise).
+create table route (
+    kind text not null,
+    key text not null,
+    owner_country_code text not null,
+    owner_party_id text not null,
+    counterpart_country_code text not null default '',
+    counterpart_party_id text not null default '',
+    updated_at timestamptz not null default now(),
+    expires_at timestamptz,
+    primary key (kind, key, owner_country_code, owner_party_id)
+);
+
+-- URLs that the hub made: response_urls, CDR locations, pages. bound_platform_id: who may use it (CB-06, PG-10).
+create table issued_url (
+    url_id text primary key,
+    kind text not null check (kind in ('command', 'profile', 'cdr', 'page')),
+    bound_platform_id uuid not null references platform on delete cascade,
+    bound_country_code text not null,
+    bound_party_id text not null,
+    target_platform_id uuid not null references platform on delete cascade,
+    target_country_code text not null,
+    target_party_id text not null,
+    target_url text not null,
+    correlation_id text not null,
+    created_at timestamptz not null default now(),
+    expires_at timestamptz
+);
+create index issued_url_expiry on issued_url (expires_at) where expires_at is not null;
+
+-- What changes on its own: a Location without its EVSEs, an EVSE with its Connectors, a Tariff, a Token.
+-- Key columns are folded; a Token's object_id is uid:type. raw is the JSON as pushed; null is a tombstone.
+-- applied is (log_epoch, log_offset) of the last record applied; unit_id gives the order of creation for paging.
+create table unit (
+    unit_id bigint generated always as identity unique,
+    module text not null,
+    country_code text not null,
+    party_id text not null,
+    object_id text not null,
+    evse_uid text not null default '',
+    raw text,
+    last_updated timestamptz not null,
+    is_incomplete boolean not null default false,
+    log_epoch text not null,
+    log_offset bigint not null,
+    platform_id uuid not null,
+    changed_at timestamptz not null default now(),
+    primary key (module, country_code, party_id, object_id, evse_uid)
+);
+create index unit_order on unit (module, unit_id) where evse_uid = '';
+
+-- Every outcome of every leg, one row each, in daily partitions. at is when it happened; the rest are facts without bodies.
+create table exchange (
+    at timestamptz not null,
+    outcome_id uuid not null,
+    correlation_id text not null,
+    request_id text not null,
+    leg text not null,
+    kind text not null,
+    platform_id uuid,
+    from_party text,
+    to_party text,
+    ocpi_version text,
+    module text,
+    interface text,
+    method text,
+    object text,
+    http_status integer,
+    ocpi_status integer,
+    verdict text,
+    detail text,
+    elapsed_ms double precision,
+    primary key (at, outcome_id)
+) partition by range (at);
+create index exchange_correlation on exchange (correlation_id, at);
+create index exchange_parties on exchange (to_party, at);
+create table exchange_default partition of exchange default;
+
+-- Exact counts by minute.
+create table exchange_rollup (
+    minute timestamptz not null,
+    from_party text not null,
+    to_party text not null,
+    module text not null,
+    kind text not null,
+    verdict text not null,
+    count bigint not null,
+    primary key (minute, from_party, to_party, module, kind, verdict)
+);
+
+-- What operators did, and to what.
+create table audit (
+    audit_id bigint generated always as identity primary key,
+    at timestamptz not null default now(),
+    operator text not null,
+    action text not null,
+    subject text not null,
+    detail jsonb not null default '{}'
+);
