@@ -64,7 +64,7 @@ def read_routing(headers: Mapping[str, str]) -> Routing | Refusal:
     return Routing(to_party, from_party)
 
 
-def _pair(headers: Mapping[str, str], country_name: str, party_name: str) -> PartyId | None | Refusal:
+def _pair(headers: Mapping[str, str], country_name: str, party_name: str) -> PartyId | Refusal | None:
     country_code = headers.get(country_name.lower())
     party_id = headers.get(party_name.lower())
     if not country_code and not party_id:

@@ -212,9 +212,7 @@ def _session_resources(version: str) -> Iterator[Resource]:
 
 def _cdr_resources(version: str) -> Iterator[Resource]:
     yield _resource(version, "cdrs", Interface.SENDER, "", _get(TrafficClass.LIST))
-    yield _resource(
-        version, "cdrs", Interface.RECEIVER, "", _push("POST", "CDR", Role.CPO, OpenKey.CDR_TOKEN_IN_BODY)
-    )
+    yield _resource(version, "cdrs", Interface.RECEIVER, "", _push("POST", "CDR", Role.CPO, OpenKey.CDR_TOKEN_IN_BODY))
     yield _resource(
         version, "cdrs", Interface.RECEIVER, f"{{{CDR_PATH}}}", _get(TrafficClass.SINGLE, OpenKey.ISSUED_URL)
     )

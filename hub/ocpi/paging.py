@@ -52,7 +52,7 @@ def _count(query: Mapping[str, str], name: str, default: int) -> int | Refusal:
     return int(text)
 
 
-def _moment(query: Mapping[str, str], name: str) -> datetime | None | Refusal:
+def _moment(query: Mapping[str, str], name: str) -> datetime | Refusal | None:
     text = query.get(name)
     if text is None:
         return None

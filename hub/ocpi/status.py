@@ -33,7 +33,9 @@ class Refusal:
 
 SUCCESS: Final = Status(200, 1000, "Success")
 
-TOKEN_MISSING: Final = Status(401, 2000, "The Authorization header is missing or not of the form: Token <credentials token>")
+TOKEN_MISSING: Final = Status(
+    401, 2000, "The Authorization header is missing or not of the form: Token <credentials token>"
+)
 TOKEN_UNKNOWN: Final = Status(401, 2000, "This credentials token is not known here")
 TOKEN_ONLY_REGISTERS: Final = Status(401, 2000, "A registration token opens versions and credentials only")
 TOO_MANY_UNKNOWN_TOKENS: Final = Status(429, 2000, "Too many requests with unknown credentials tokens")
@@ -46,7 +48,9 @@ INVALID_PARAMETER: Final = Status(200, 2001, "Invalid or missing parameters")
 FOREIGN_PARTY: Final = Status(200, 2001, "The party in OCPI-from-* is not one of this platform's")
 OBJECT_NOT_FOUND: Final = Status(404, 2003, "The hub does not hold this object")
 TOKEN_NOT_FOUND: Final = Status(404, 2004, "This token is not known")
-ISSUED_URL_UNKNOWN: Final = Status(404, 2001, "This URL is not known here, has expired or was made for another platform")
+ISSUED_URL_UNKNOWN: Final = Status(
+    404, 2001, "This URL is not known here, has expired or was made for another platform"
+)
 
 CONNECT_BACK_FAILED: Final = Status(200, 3001, "The hub could not use your API")
 NO_COMMON_VERSION: Final = Status(200, 3002, "There is no OCPI version that both sides speak at this endpoint")

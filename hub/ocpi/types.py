@@ -107,7 +107,7 @@ def _read_number(value: object) -> Decimal:
 
 def _read_integer(value: object) -> int | Decimal:
     number = _read_number(value)
-    return int(number) if number.is_finite() and number == number.to_integral_value() else number
+    return int(number) if abs(number) < 10**18 and number == number.to_integral_value() else number
 
 
 def _write_number(value: int | Decimal) -> int | float:

@@ -43,7 +43,9 @@ class Secrets:
         except (binascii.Error, ValueError):
             key = b""
         if len(key) != 32:
-            raise ConfigurationError("the secrets key must be the Base64 of 32 bytes, for example: openssl rand -base64 32")
+            raise ConfigurationError(
+                "the secrets key must be the Base64 of 32 bytes, for example: openssl rand -base64 32"
+            )
         return cls(key)
 
     def hash_inbound(self, token: str) -> bytes:

@@ -1,0 +1,288 @@
+"""Producers and batch consumers; the only module that knows FastStream.
+
+FastStream's batch subscriber is used raw: its parser is replaced by one that cannot raise (its own decodes every header as
+UTF-8 and loses the batch on one other byte), its decoder by none, its acknowledgement is manual and its logger is off (one line
+per batch cost two fifths of the throughput). A handler must not raise and must not block for long.
+"""
+
+import asyncio
+import contextlib
+from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
+from aiokafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError
+from faststream import AckPolicy
+from faststream.kafka import KafkaBroker
+from faststream.kafka.message import KafkaMessage
+
+from hub.errors import LogUnavailable
+from hub.messaging.records import Record
+from hub.messaging.topic_ids import topic_id
+from hub.telemetry import get_logger
+
+log = get_logger(__name__)
+
+HEARTBEAT_MS: Final = 1_000
+SESSION_MS: Final = 6_000
+BATCH_TIMEOUT_MS: Final = 5
+COMMIT_SECONDS: Final = 5.0
+LARGEST_FETCH_BYTES: Final = 17 * 2**20
+
+Handler = Callable[[Sequence[Record]], Awaitable[None]]
+AssignmentListener = Callable[[frozenset[int]], None]
+
+
+class BatchConsumer:
+    """One member of a consumer group on one topic.
+
+    `epoch` grows whenever partitions are taken away or given: work begun under another epoch is no longer ours.
+    """
+
+    def __init__(
+        self,
+        *,
+        bootstrap: str,
+        topic: str,
+        group: str,
+        handle: Handler,
+        on_assigned: AssignmentListener | None = None,
+        on_revoked: AssignmentListener | None = None,
+        max_records: int = 500,
+    ) -> None:
+        self._topic = topic
+        self._bootstrap = bootstrap
+        self._handle = handle
+        self._on_assigned = on_assigned
+        self._on_revoked = on_revoked
+        self.epoch = 0
+        self.assigned: frozenset[int] = frozenset()
+        self._broker = KafkaBroker(
+            bootstrap,
+            logger=None,
+            apply_types=False,
+            allow_auto_create_topics=False,
+            graceful_timeout=None,
+        )
+        self._subscriber = self._broker.subscriber(
+            topic,
+            group_id=group,
+            batch=True,
+            max_records=max_records,
+            batch_timeout_ms=BATCH_TIMEOUT_MS,
+            ack_policy=AckPolicy.MANUAL,
+            no_reply=True,
+            auto_offset_reset="earliest",
+            heartbeat_interval_ms=HEARTBEAT_MS,
+            session_timeout_ms=SESSION_MS,
+            max_partition_fetch_bytes=LARGEST_FETCH_BYTES,
+            listener=_Listener(self),
+            parser=_parse,
+            decoder=_decode,
+        )
+        self._subscriber(self._receive)
+
+    async def start(self) -> None:
+        """Join the group; records begin to arrive.
+
+        Raises:
+            LogUnavailable: the broker does not answer.
+        """
+        try:
+            await self._broker.start()
+        except (KafkaError, OSError) as error:
+            raise LogUnavailable(f"Kafka at {self._bootstrap}: {error}") from error
+
+    async def stop(self) -> None:
+        """Leave the group. Drain first: nothing is told about the partitions that are given up."""
+        await self._broker.stop()
+
+    async def log_epoch(self) -> str:
+        """The topic's id on the broker: another id means another log, whose offsets begin anew."""
+        return await topic_id(self._bootstrap, self._topic)
+
+    async def commit(self, next_offsets: Mapping[int, int]) -> bool:
+        """Commit per partition the offset to read next; False when it did not happen (not ours any more, or Kafka away)."""
+        offsets = {TopicPartition(self._topic, partition): offset for partition, offset in next_offsets.items()}
+        consumer = self._consumer
+        if not offsets:
+            return True
+        if consumer is None or not self.assigned.issuperset(next_offsets):
+            return False
+        try:
+            async with asyncio.timeout(COMMIT_SECONDS):
+                await consumer.commit(offsets)
+        except (KafkaError, TimeoutError) as error:
+            log.warning("offsets.not_committed", topic=self._topic, error=repr(error))
+            return False
+        return True
+
+    def pause(self, partitions: Iterable[int]) -> None:
+        """Fetch nothing more from these partitions until `resume`."""
+        self._each(partitions, lambda consumer, partition: consumer.pause(partition))
+
+    def resume(self, partitions: Iterable[int]) -> None:
+        """Fetch from these partitions again."""
+        self._each(partitions, lambda consumer, partition: consumer.resume(partition))
+
+    def _each(self, partitions: Iterable[int], act: Callable[[AIOKafkaConsumer, TopicPartition], None]) -> None:
+        consumer = self._consumer
+        if consumer is None:
+            return
+        for partition in self.assigned.intersection(partitions):
+            with contextlib.suppress(IllegalStateError):
+                act(consumer, TopicPartition(self._topic, partition))
+
+    @property
+    def _consumer(self) -> AIOKafkaConsumer | None:
+        return self._subscriber.consumer
+
+    async def _receive(self, records: Any) -> None:
+        try:
+            await self._handle(records)
+        except Exception:
+            log.exception("batch.failed", topic=self._topic)
+
+    def given(self, partitions: frozenset[int]) -> None:
+        """The group has given us exactly these partitions."""
+        self.epoch += 1
+        self.assigned = partitions
+        if self._on_assigned:
+            self._on_assigned(partitions)
+
+    def taken(self, partitions: frozenset[int]) -> None:
+        """These partitions are no longer ours, from this moment."""
+        self.epoch += 1
+        self.assigned -= partitions
+        if self._on_revoked:
+            self._on_revoked(partitions)
+
+
+class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
+    def __init__(self, owner: BatchConsumer) -> None:
+        self._owner = owner
+
+    async def on_partitions_revoked(self, revoked: Iterable[TopicPartition]) -> None:
+        self._owner.taken(frozenset(entry.partition for entry in revoked))
+
+    async def on_partitions_assigned(self, assigned: Iterable[TopicPartition]) -> None:
+        self._owner.given(frozenset(entry.partition for entry in assigned))
+
+
+async def _parse(message: Any) -> KafkaMessage:
+    return KafkaMessage(raw_message=message, body=b"", consumer=None)  # type: ignore[arg-type]
+
+
+async def _decode(message: KafkaMessage) -> list[Record]:
+    return [
+        Record(
+            entry.topic, entry.partition, entry.offset, entry.timestamp, entry.key, entry.headers, entry.value or b""
+        )
+        for entry in message.raw_message
+    ]
+
+
+class Producer:
+    """Sends records, and says within a bound whether the broker holds them.
+
+    aiokafka's own waits are not bounded in every case, so each send is; a producer that failed for good is replaced.
+    """
+
+    def __init__(self, bootstrap: str, options: Mapping[str, Any]) -> None:
+        self._bootstrap = bootstrap
+        self._options = dict(options)
+        self._producer: AIOKafkaProducer | None = None
+        self._restart = asyncio.Lock()
+
+    @classmethod
+    def durable(cls, bootstrap: str) -> "Producer":
+        """For pushes and outcomes: returns when every in-sync replica holds the record."""
+        return cls(
+            bootstrap,
+            {
+                "acks": "all",
+                "enable_idempotence": True,
+                "compression_type": "zstd",
+                "max_batch_size": 262_144,
+                "linger_ms": 1,
+                "max_request_size": LARGEST_FETCH_BYTES,
+                "request_timeout_ms": 10_000,
+            },
+        )
+
+    @classmethod
+    def swift(cls, bootstrap: str) -> "Producer":
+        """For requests and replies: returns when the leader has the record."""
+        return cls(
+            bootstrap,
+            {
+                "acks": 1,
+                "max_batch_size": 262_144,
+                "linger_ms": 0,
+                "max_request_size": LARGEST_FETCH_BYTES,
+                "request_timeout_ms": 5_000,
+            },
+        )
+
+    async def start(self) -> None:
+        """Connect.
+
+        Raises:
+            LogUnavailable: the broker does not answer.
+        """
+        producer = AIOKafkaProducer(bootstrap_servers=self._bootstrap, **self._options)
+        try:
+            await producer.start()
+        except (KafkaError, OSError) as error:
+            await producer.stop()
+            raise LogUnavailable(f"Kafka at {self._bootstrap}: {error}") from error
+        self._producer = producer
+
+    async def stop(self) -> None:
+        """Send what is buffered, for a few seconds at most, and disconnect."""
+        producer, self._producer = self._producer, None
+        if producer is not None:
+            with contextlib.suppress(TimeoutError, KafkaError):
+                async with asyncio.timeout(5):
+                    await producer.stop()
+
+    async def send(
+        self,
+        topic: str,
+        *,
+        value: bytes,
+        key: bytes | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+        partition: int | None = None,
+        timeout: float,
+    ) -> None:
+        """Send one record and wait until it is acknowledged.
+
+        Raises:
+            LogUnavailable: it was not acknowledged within `timeout` seconds. It may still arrive later.
+        """
+        producer = self._producer
+        if producer is None:
+            raise LogUnavailable("the Kafka producer is not connected")
+        try:
+            async with asyncio.timeout(timeout):
+                acknowledged = await producer.send(topic, value, key=key, headers=headers, partition=partition)
+                await asyncio.shield(acknowledged)
+        except (TimeoutError, KafkaTimeoutError) as error:
+            raise LogUnavailable(f"Kafka did not acknowledge within {timeout:.1f} s") from error
+        except KafkaError as error:
+            if not error.retriable:
+                await self._replace(producer)
+            raise LogUnavailable(f"Kafka: {error!r}") from error
+
+    async def _replace(self, broken: AIOKafkaProducer) -> None:
+        async with self._restart:
+            if self._producer is not broken:
+                return
+            log.warning("producer.replaced", bootstrap=self._bootstrap)
+            self._producer = None
+            with contextlib.suppress(TimeoutError, KafkaError):
+                async with asyncio.timeout(1):
+                    await broken.stop()
+            with contextlib.suppress(LogUnavailable):
+                await self.start()

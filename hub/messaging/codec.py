@@ -1,0 +1,156 @@
+"""How envelopes, replies and outcomes become Kafka records and come back.
+
+Envelope headers are UTF-8 text under short fixed names; the record's value is the body as the partner sent it.
+"""
+
+from typing import Final
+
+import msgspec
+
+from hub.errors import UndecodableRecord, UnknownEnvelopeVersion
+from hub.messaging.records import Record
+from hub.model.envelope import ENVELOPE_VERSION, Envelope, Reply, Scenario
+from hub.model.outcome import Outcome
+from hub.ocpi.modules import Interface
+from hub.ocpi.parties import PartyId
+
+Headers = list[tuple[str, bytes]]
+
+_VERSION: Final = "envelope"
+_NONCE: Final = "nonce"
+_STATUS: Final = "http-status"
+_ANSWER_PREFIX: Final = "h:"
+
+_outcome_encoder = msgspec.json.Encoder()
+_outcome_decoder = msgspec.json.Decoder(Outcome)
+
+
+def encode(envelope: Envelope) -> Headers:
+    """The record headers of an envelope; its value is `envelope.body`."""
+    fields = {
+        _VERSION: str(ENVELOPE_VERSION),
+        "version": envelope.version,
+        "module": envelope.module,
+        "interface": envelope.interface.value,
+        "method": envelope.method,
+        "tail": envelope.tail,
+        "query": envelope.query,
+        "scenario": envelope.scenario.value,
+        "platform": envelope.platform_id,
+        "from": str(envelope.from_party),
+        "to": str(envelope.to_party) if envelope.to_party else "",
+        "request-id": envelope.request_id,
+        "correlation-id": envelope.correlation_id,
+        "content-type": envelope.content_type,
+        "received-at": str(envelope.received_at),
+    }
+    if envelope.nonce:
+        fields |= {
+            _NONCE: envelope.nonce,
+            "reply-partition": str(envelope.reply_partition),
+            "start-by": str(envelope.start_by),
+            "deadline": str(envelope.deadline),
+        }
+    if envelope.traceparent:
+        fields["traceparent"] = envelope.traceparent
+    return [(name, value.encode()) for name, value in fields.items()]
+
+
+def decode(record: Record) -> Envelope:
+    """The envelope in a record.
+
+    Raises:
+        UnknownEnvelopeVersion: written by a newer release.
+        UndecodableRecord: no envelope; the message names the fault.
+    """
+    try:
+        fields = {name: value.decode() for name, value in record.headers}
+        version = int(fields[_VERSION])
+    except (KeyError, ValueError) as error:
+        raise UndecodableRecord(f"no envelope in the headers: {error!r}") from error
+    if version > ENVELOPE_VERSION:
+        raise UnknownEnvelopeVersion(f"envelope version {version}, this release knows {ENVELOPE_VERSION}")
+    try:
+        return _envelope(fields, record.value)
+    except (KeyError, ValueError) as error:
+        raise UndecodableRecord(f"a header is missing or wrong: {error!r}") from error
+
+
+def _envelope(fields: dict[str, str], body: bytes) -> Envelope:
+    to_party = fields["to"]
+    return Envelope(
+        version=fields["version"],
+        module=fields["module"],
+        interface=Interface(fields["interface"]),
+        method=fields["method"],
+        tail=fields["tail"],
+        query=fields["query"],
+        scenario=Scenario(fields["scenario"]),
+        platform_id=fields["platform"],
+        from_party=PartyId.parse(fields["from"]),
+        to_party=PartyId.parse(to_party) if to_party else None,
+        request_id=fields["request-id"],
+        correlation_id=fields["correlation-id"],
+        content_type=fields["content-type"],
+        received_at=int(fields["received-at"]),
+        body=body,
+        nonce=fields.get(_NONCE, ""),
+        reply_partition=int(fields.get("reply-partition", -1)),
+        start_by=int(fields.get("start-by", 0)),
+        deadline=int(fields.get("deadline", 0)),
+        traceparent=fields.get("traceparent", ""),
+    )
+
+
+def encode_reply(reply: Reply) -> Headers:
+    """The record headers of a reply; its value is `reply.body`."""
+    fixed = [(_NONCE, reply.nonce.encode()), (_STATUS, str(reply.http_status).encode())]
+    return fixed + [(_ANSWER_PREFIX + name, value.encode()) for name, value in reply.headers]
+
+
+def decode_reply(headers: tuple[tuple[str, bytes], ...], value: bytes) -> Reply:
+    """The reply in a record.
+
+    Raises:
+        UndecodableRecord: it is none.
+    """
+    try:
+        fields = {name: text.decode() for name, text in headers}
+        return Reply(
+            nonce=fields[_NONCE],
+            http_status=int(fields[_STATUS]),
+            headers=tuple(
+                (name.removeprefix(_ANSWER_PREFIX), text)
+                for name, text in fields.items()
+                if name.startswith(_ANSWER_PREFIX)
+            ),
+            body=value,
+        )
+    except (KeyError, ValueError) as error:
+        raise UndecodableRecord(f"not a reply: {error!r}") from error
+
+
+def encode_outcome(outcome: Outcome) -> bytes:
+    """The JSON of an outcome."""
+    return _outcome_encoder.encode(outcome)
+
+
+def decode_outcome(value: bytes) -> Outcome:
+    """The outcome in a record's value.
+
+    Raises:
+        UndecodableRecord: it is none.
+    """
+    try:
+        return _outcome_decoder.decode(value)
+    except msgspec.DecodeError as error:
+        raise UndecodableRecord(f"not an outcome: {error}") from error
+
+
+def push_key(module: str, owner: PartyId, object_id: str) -> bytes:
+    """The key of a push: its root object, case folded, so that one partition holds everything about it.
+
+    A Token's `object_id` is `uid:type`.
+    """
+    folded = owner.folded
+    return f"{module}:{folded.country_code}:{folded.party_id}:{object_id.upper()}".encode()

@@ -1,0 +1,88 @@
+"""Tells the ledger what happened, without ever holding up the one who tells."""
+
+import asyncio
+import contextlib
+from collections import deque
+from typing import Final
+
+from hub.errors import LogUnavailable
+from hub.messaging.broker import Producer
+from hub.messaging.codec import encode_outcome
+from hub.messaging.topics import OUTCOMES, Topics
+from hub.model.outcome import Outcome
+from hub.telemetry import OUTCOMES_DROPPED, get_logger
+
+log = get_logger(__name__)
+
+_MOST_WAITING: Final = 50_000
+_MOST_IN_FLIGHT: Final = 500
+_SEND_SECONDS: Final = 10.0
+_RETRY_SECONDS: Final = 0.5
+
+
+class Outcomes:
+    """A bounded buffer in front of `ocpi.outcomes`. What it had to drop is counted, oldest first."""
+
+    def __init__(self, producer: Producer, topics: Topics) -> None:
+        self._producer = producer
+        self._topic = topics.name(OUTCOMES)
+        self._waiting: deque[Outcome] = deque()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._task: asyncio.Task[None] | None = None
+
+    def start(self) -> None:
+        """Begin to send."""
+        self._task = asyncio.create_task(self._run(), name="outcomes")
+
+    def note(self, outcome: Outcome) -> None:
+        """Take one outcome; never waits."""
+        if len(self._waiting) >= _MOST_WAITING:
+            self._waiting.popleft()
+            OUTCOMES_DROPPED.inc()
+        self._waiting.append(outcome)
+        self._idle.clear()
+        self._wake.set()
+
+    async def flush(self, timeout: float = 5.0) -> bool:
+        """Wait until everything taken so far is sent; False when time ran out."""
+        try:
+            async with asyncio.timeout(timeout):
+                await self._idle.wait()
+        except TimeoutError:
+            return False
+        return True
+
+    async def stop(self) -> None:
+        """Send what is left, for a few seconds at most, and end."""
+        await self.flush()
+        if self._task is not None:
+            self._task.cancel()
+            with contextlib.suppress(asyncio.CancelledError):
+                await self._task
+
+    async def _run(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_IN_FLIGHT))]
+                await self._send(batch)
+            self._idle.set()
+
+    async def _send(self, batch: list[Outcome]) -> None:
+        sent = await asyncio.gather(*(self._send_one(outcome) for outcome in batch))
+        failed = [outcome for outcome, was_sent in zip(batch, sent, strict=True) if not was_sent]
+        if failed:
+            log.warning("outcomes.delayed", count=len(failed))
+            self._waiting.extendleft(reversed(failed))
+            await asyncio.sleep(_RETRY_SECONDS)
+
+    async def _send_one(self, outcome: Outcome) -> bool:
+        key = (outcome.to_party or "").encode()
+        try:
+            await self._producer.send(self._topic, value=encode_outcome(outcome), key=key, timeout=_SEND_SECONDS)
+        except LogUnavailable:
+            return False
+        return True

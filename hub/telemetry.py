@@ -1,0 +1,70 @@
+"""Logs and metrics of every process, in one place.
+
+One wide JSON event per unit of work on stderr, named in dotted past tense. Every metric of the hub stands in the catalogue
+below with bounded labels. Never a token, a body or driver data.
+"""
+
+import logging
+import sys
+from typing import Final
+
+import structlog
+from prometheus_client import Counter, Gauge, Histogram, start_http_server
+
+_LATENCY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
+
+REQUESTS_RECEIVED: Final = Counter(
+    "hub_requests_received", "OCPI requests received, by module and the scenario found", ["module", "scenario"]
+)
+REQUESTS_REFUSED: Final = Counter(
+    "hub_requests_refused", "Requests that the hub refused, by OCPI status", ["ocpi_status"]
+)
+REQUEST_SECONDS: Final = Histogram(
+    "hub_request_seconds", "Time from a request's arrival to its answer", ["scenario"], buckets=_LATENCY_BUCKETS
+)
+ANSWERS_WAITED_FOR: Final = Gauge("hub_answers_waited_for", "Callers that wait for a receiver's answer")
+PARTNER_CALLS: Final = Counter("hub_partner_calls", "Calls to partners, by module and verdict", ["module", "verdict"])
+PARTNER_SECONDS: Final = Histogram(
+    "hub_partner_seconds", "Time of a call to a partner", ["module"], buckets=_LATENCY_BUCKETS
+)
+OUTCOMES_DROPPED: Final = Counter("hub_outcomes_dropped", "Outcomes that found no room in the buffer")
+OUTCOMES_STORED: Final = Counter("hub_outcomes_stored", "Outcomes written by the ledger")
+PUSHES_STORED: Final = Counter("hub_pushes_stored", "Pushes by what the store made of them", ["result"])
+DELIVERIES: Final = Counter("hub_deliveries", "Deliveries to one receiver, by verdict", ["verdict"])
+DELIVERIES_COALESCED: Final = Counter(
+    "hub_deliveries_coalesced", "Deliveries saved since a newer state took their place"
+)
+DEVIATIONS: Final = Counter("hub_deviations", "Deviations from the specification that were accepted", ["module"])
+DEAD_LETTERS_WRITTEN: Final = Counter("hub_dead_letters", "Records that nobody could understand", ["topic"])
+DIRECTORY_VERSION: Final = Gauge("hub_directory_version", "Version of the directory that this process holds")
+
+
+def get_logger(name: str) -> structlog.stdlib.BoundLogger:
+    """The logger of a module."""
+    logger: structlog.stdlib.BoundLogger = structlog.get_logger(logger=name)
+    return logger
+
+
+def configure(level: str, process: str) -> None:
+    """Write JSON lines to stderr from this level up, each with the process' name."""
+    number = logging.getLevelNamesMapping().get(level.upper(), logging.INFO)
+    structlog.configure(
+        processors=[
+            structlog.contextvars.merge_contextvars,
+            structlog.processors.add_log_level,
+            structlog.processors.TimeStamper(fmt="iso", utc=True),
+            structlog.processors.format_exc_info,
+            structlog.processors.JSONRenderer(default=str),
+        ],
+        wrapper_class=structlog.make_filtering_bound_logger(number),
+        logger_factory=structlog.PrintLoggerFactory(sys.stderr),
+        cache_logger_on_first_use=True,
+    )
+    structlog.contextvars.bind_contextvars(process=process)
+    logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
+
+
+def serve_metrics(port: int, host: str) -> None:
+    """Serve `/metrics` from a thread of its own; port 0 means none."""
+    if port:
+        start_http_server(port, addr=host)
