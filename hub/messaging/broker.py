@@ -275,7 +275,7 @@ class Producer:
                 await self._replace(producer)
             raise LogUnavailable(f"Kafka: {error!r}") from error
 
-    async def _replace(self, broken: AIOKafkaProducer) -> None:
+    async def _replace(self, broken: Any) -> None:
         async with self._restart:
             if self._producer is not broken:
                 return

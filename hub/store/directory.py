@@ -202,12 +202,21 @@ class DirectoryKeeper:
         while True:
             try:
                 async with self._store.connection() as connection:
-                    await connection.add_listener("directory", self._notified)
-                    while not connection.is_closed():
-                        await asyncio.sleep(POLL_SECONDS)
+                    await self._listen_on(connection)
             except StoreUnavailable as error:
                 log.warning("directory.not_listening", error=str(error))
             await asyncio.sleep(1)
+
+    async def _listen_on(self, connection: Connection) -> None:
+        """Listen until the connection ends."""
+        ended = asyncio.Event()
+        connection.add_termination_listener(lambda _: ended.set())
+        await connection.add_listener("directory", self._notified)
+        try:
+            await ended.wait()
+        finally:
+            if not connection.is_closed():
+                await connection.remove_listener("directory", self._notified)
 
     def _notified(self, *_: object) -> None:
         self._changed.set()
