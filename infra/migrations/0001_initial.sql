@@ -151,6 +151,45 @@ create index exchange_correlation on exchange (correlation_id, at);
 create index exchange_parties on exchange (to_party, at);
 create table exchange_default partition of exchange default;
 
+-- Make the partition of one UTC day; rows of that day that wait in the default partition move into it. False if it is there.
+create function add_exchange_day(day date) returns boolean language plpgsql as $$
+declare
+    partition_name text := 'exchange_' || to_char(day, 'YYYYMMDD');
+    first_moment timestamptz := day::timestamp at time zone 'UTC';
+    end_moment timestamptz := (day + 1)::timestamp at time zone 'UTC';
+begin
+    perform pg_advisory_xact_lock(hashtext('exchange days'));
+    if to_regclass(partition_name) is not null then
+        return false;
+    end if;
+    lock table exchange_default in access exclusive mode;
+    execute format('create table %I (like exchange including all)', partition_name);
+    execute format('with moved as (delete from exchange_default where at >= $1 and at < $2 returning *)'
+        ' insert into %I select * from moved', partition_name) using first_moment, end_moment;
+    execute format('alter table exchange attach partition %I for values from (%L) to (%L)',
+        partition_name, first_moment, end_moment);
+    return true;
+end $$;
+
+-- Drop the partitions of all UTC days before this one, and older rows that lie in the default partition.
+create function drop_exchange_days(first_kept date) returns integer language plpgsql as $$
+declare
+    partition_name text;
+    dropped integer := 0;
+begin
+    perform pg_advisory_xact_lock(hashtext('exchange days'));
+    for partition_name in
+        select child.relname from pg_inherits join pg_class child on child.oid = inhrelid
+        where inhparent = 'exchange'::regclass and child.relname ~ '^exchange_[0-9]{8}$'
+            and child.relname < 'exchange_' || to_char(first_kept, 'YYYYMMDD')
+    loop
+        execute format('drop table %I', partition_name);
+        dropped := dropped + 1;
+    end loop;
+    delete from exchange_default where at < first_kept::timestamp at time zone 'UTC';
+    return dropped;
+end $$;
+
 -- Exact counts by minute.
 create table exchange_rollup (
     minute timestamptz not null,
