@@ -205,6 +205,8 @@ def parse_datetime(text: str) -> datetime | None:
 
     Source: OCPI 2.2.1, types § DateTime type.
     """
+    if "\0" in text:
+        return None
     try:
         moment = datetime.fromisoformat(text)
         if moment.tzinfo is UTC:
