@@ -277,12 +277,13 @@ class Producer:
 
     async def _replace(self, broken: Any) -> None:
         async with self._restart:
-            if self._producer is not broken:
+            producer = self._producer
+            if producer is None or producer is not broken:
                 return
             log.warning("producer.replaced", bootstrap=self._bootstrap)
             self._producer = None
             with contextlib.suppress(TimeoutError, KafkaError):
                 async with asyncio.timeout(1):
-                    await broken.stop()
+                    await producer.stop()
             with contextlib.suppress(LogUnavailable):
                 await self.start()

@@ -22,6 +22,10 @@ class Scenario(StrEnum):
     BROADCAST = "broadcast"
     CALLBACK = "callback"
     """To a URL that the hub issued: a command's result, a page, a CDR."""
+    GET_ALL = "get_all"
+    """A list of what all parties pushed: answered from the store, never on the log."""
+    HELD = "held"
+    """An owner looks at the hub's copy of its object: answered from the store, never on the log (D-29)."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,5 @@
+"""Who gets a message: pure functions over an envelope and a directory.
+
+`scenario` reads how the receiver is to be found, `admit` says what the hub refuses, `open_keys` names what to look up when no
+receiver was named, `decide` finds the one destination and `audience` the many, `rewrite` replaces the URLs inside messages.
+"""

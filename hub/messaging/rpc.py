@@ -1,0 +1,152 @@
+"""Request and reply over the log: the ingress asks, a relay answers, matched by a nonce that the hub makes.
+
+The reply partition belongs to this process for its life; two processes that share one only read each other's replies in
+vain. A failure to produce is reported only after `start_by`, since the record may still be on its way: after that moment no
+relay begins the call (at most once, and never after the caller was told that it failed).
+"""
+
+import asyncio
+import contextlib
+import time
+from typing import Any, Final
+
+from aiokafka import AIOKafkaConsumer, TopicPartition
+from aiokafka.errors import KafkaError
+
+from hub.errors import LogUnavailable, UndecodableRecord
+from hub.messaging.broker import LARGEST_FETCH_BYTES, Producer
+from hub.messaging.codec import decode_reply, encode
+from hub.messaging.topics import BULK_REPLIES, BULK_REQUESTS, REPLIES, REQUESTS, Topics, TopicSpec
+from hub.model.envelope import Envelope, Reply
+from hub.telemetry import ANSWERS_WAITED_FOR, get_logger
+
+log = get_logger(__name__)
+
+_RETRY_SECONDS: Final = 0.5
+
+
+class TooManyWaiting(Exception):  # noqa: N818
+    """As many callers wait already as this process holds."""
+
+
+class Rpc:
+    """Calls a relay through `ocpi.requests` and waits for its reply, or through the bulk topics for lists."""
+
+    def __init__(self, bootstrap: str, topics: Topics, producer: Producer, *, slot: int, most_waiting: int) -> None:
+        self._bootstrap = bootstrap
+        self._topics = topics
+        self._producer = producer
+        self._slot = slot
+        self._most_waiting = most_waiting
+        self._waiting: dict[str, asyncio.Future[Reply]] = {}
+        self._consumers: list[AIOKafkaConsumer] = []
+        self._tasks: list[asyncio.Task[None]] = []
+
+    async def start(self) -> None:
+        """Take the reply partitions and stand at their ends; only then may a request go out.
+
+        Raises:
+            LogUnavailable: the broker does not answer.
+        """
+        for spec in (REPLIES, BULK_REPLIES):
+            consumer = await self._at_the_end(spec)
+            self._consumers.append(consumer)
+            self._tasks.append(asyncio.create_task(self._read(consumer), name=f"replies {spec.name}"))
+
+    async def stop(self) -> None:
+        """Stop reading; callers that still wait get nothing."""
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        for consumer in self._consumers:
+            with contextlib.suppress(KafkaError):
+                await consumer.stop()
+
+    def reply_partition(self, *, bulk: bool) -> int:
+        """The partition in which this process waits for replies."""
+        return self._slot % self._topics.partitions(BULK_REPLIES if bulk else REPLIES)
+
+    @property
+    def waiting(self) -> int:
+        """Callers that wait now."""
+        return len(self._waiting)
+
+    async def call(self, envelope: Envelope, *, key: bytes, bulk: bool) -> Reply | None:
+        """Send a request and wait for its reply until its deadline; None when there was none.
+
+        Raises:
+            TooManyWaiting: the bound on waiting callers is reached; nothing was sent.
+            LogUnavailable: Kafka did not take the request; no relay will begin it any more.
+        """
+        if len(self._waiting) >= self._most_waiting:
+            raise TooManyWaiting
+        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        self._waiting[envelope.nonce] = future
+        ANSWERS_WAITED_FOR.inc()
+        try:
+            await self._produce(envelope, key, bulk, future)
+            if not future.done():
+                await asyncio.wait((future,), timeout=_seconds_until(envelope.deadline))
+            return future.result() if future.done() else None
+        finally:
+            del self._waiting[envelope.nonce]
+            ANSWERS_WAITED_FOR.dec()
+
+    async def _produce(self, envelope: Envelope, key: bytes, bulk: bool, future: asyncio.Future[Reply]) -> None:
+        topic = self._topics.name(BULK_REQUESTS if bulk else REQUESTS)
+        try:
+            await self._producer.send(
+                topic,
+                value=envelope.body,
+                key=key,
+                headers=encode(envelope),
+                timeout=max(0.05, _seconds_until(envelope.start_by)),
+            )
+        except LogUnavailable:
+            await asyncio.wait((future,), timeout=_seconds_until(envelope.start_by))
+            if not future.done():
+                raise
+
+    async def _at_the_end(self, spec: TopicSpec) -> AIOKafkaConsumer:
+        partition = TopicPartition(self._topics.name(spec), self._slot % self._topics.partitions(spec))
+        consumer = AIOKafkaConsumer(
+            bootstrap_servers=self._bootstrap,
+            enable_auto_commit=False,
+            auto_offset_reset="latest",
+            max_partition_fetch_bytes=LARGEST_FETCH_BYTES,
+        )
+        try:
+            await consumer.start()
+            consumer.assign([partition])
+            await consumer.seek_to_end(partition)
+            await consumer.position(partition)
+        except (KafkaError, OSError) as error:
+            await consumer.stop()
+            raise LogUnavailable(f"Kafka at {self._bootstrap}: {error}") from error
+        return consumer
+
+    async def _read(self, consumer: AIOKafkaConsumer) -> None:
+        while True:
+            try:
+                batches = await consumer.getmany(timeout_ms=1_000)
+            except KafkaError as error:
+                log.warning("replies.not_read", error=repr(error))
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            for records in batches.values():
+                for record in records:
+                    self._match(record)
+
+    def _match(self, record: Any) -> None:
+        try:
+            reply = decode_reply(record.headers, record.value or b"")
+        except UndecodableRecord as error:
+            log.warning("reply.undecodable", error=str(error))
+            return
+        future = self._waiting.get(reply.nonce)
+        if future is not None and not future.done():
+            future.set_result(reply)
+
+
+def _seconds_until(moment_ms: int) -> float:
+    return max(0.0, moment_ms / 1000 - time.time())
