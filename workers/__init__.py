@@ -1,0 +1,5 @@
+"""The stateless workers: each file one worker, one consumer group, one deployment.
+
+`relay` carries requests to one party, `fanout` spreads broadcasts, `ledger` writes down what happened. Any number of each may
+run; what one holds in memory another can read again from the log.
+"""

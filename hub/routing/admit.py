@@ -89,7 +89,7 @@ def check_broadcast(
     check = check_patch if operation.method == "PATCH" else check_object
     checked = check(match.resource.version, operation.kind, value)
     if checked.refusals:
-        return Refusal(INVALID_PARAMETER, "; ".join(str(fault) for fault in checked.refusals))
+        return Refusal(INVALID_PARAMETER, "; ".join(fault.message for fault in checked.refusals))
     return _contradiction(match, operation.kind, query, value) or checked
 
 

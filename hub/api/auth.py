@@ -1,0 +1,97 @@
+"""Who calls: from the Authorization header to the platform.
+
+Rules AU-01 … AU-07; decision D-14. An unknown token costs at most a bounded number of look-ups, then the answer is immediate.
+"""
+
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import UTC, datetime
+from typing import Final
+
+from hub.errors import StoreUnavailable
+from hub.model.directory import InboundToken, Platform, PlatformStatus, TokenKind
+from hub.ocpi.headers import token_candidates
+from hub.ocpi.status import (
+    PLATFORM_SUSPENDED,
+    STORE_UNAVAILABLE,
+    TOKEN_MISSING,
+    TOKEN_ONLY_REGISTERS,
+    TOKEN_UNKNOWN,
+    Refusal,
+)
+from hub.store.directory import DirectoryKeeper
+from hub.store.secrets import Secrets
+
+_LOOKUPS_PER_SECOND: Final = 20.0
+_LOOKUPS_BURST: Final = 40.0
+_LONGEST_TOKEN: Final = 1024
+
+
+@dataclass(frozen=True, slots=True)
+class Caller:
+    """An authenticated platform and the token it showed; `presented` is the token in clear, for GET credentials only."""
+
+    platform: Platform
+    token: InboundToken
+    presented: str
+
+    def __repr__(self) -> str:
+        return f"Caller({self.platform.platform_id}, {self.presented[:3]}…)"
+
+
+class Gate:
+    """Admits callers by their credentials token."""
+
+    def __init__(self, keeper: DirectoryKeeper, secrets: Secrets) -> None:
+        self._keeper = keeper
+        self._secrets = secrets
+        self._lookups = _LOOKUPS_BURST
+        self._refilled_at = time.monotonic()
+
+    async def admit(self, headers: Mapping[str, str]) -> Caller | Refusal:
+        """The caller of a configuration module, registration token or access token."""
+        candidates = token_candidates(headers.get("authorization"))
+        if not candidates or len(candidates[-1]) > _LONGEST_TOKEN:
+            return Refusal(TOKEN_MISSING, TOKEN_MISSING.message)
+        hashed = [(self._secrets.hash_inbound(text), text) for text in candidates]
+        caller = self._known(hashed)
+        if caller is None and self._may_look_up():
+            try:
+                found = [await self._keeper.knows_token(token_hash) for token_hash, _ in hashed]
+            except StoreUnavailable:
+                return Refusal(STORE_UNAVAILABLE, STORE_UNAVAILABLE.message, retry_after_seconds=5)
+            if any(found):
+                caller = self._known(hashed)
+        if caller is None:
+            return Refusal(TOKEN_UNKNOWN, TOKEN_UNKNOWN.message)
+        if caller.platform.status is PlatformStatus.SUSPENDED:
+            return Refusal(PLATFORM_SUSPENDED, PLATFORM_SUSPENDED.message)
+        return caller
+
+    async def admit_registered(self, headers: Mapping[str, str]) -> Caller | Refusal:
+        """The caller of a functional module: a registration token does not open it (AU-07)."""
+        caller = await self.admit(headers)
+        if isinstance(caller, Caller) and caller.token.kind is not TokenKind.ACCESS:
+            return Refusal(TOKEN_ONLY_REGISTERS, TOKEN_ONLY_REGISTERS.message)
+        return caller
+
+    def _known(self, hashed: list[tuple[bytes, str]]) -> Caller | None:
+        directory = self._keeper.current
+        for token_hash, text in hashed:
+            token = directory.tokens.get(token_hash)
+            if token is None or (token.expires_at and token.expires_at <= datetime.now(UTC)):
+                continue
+            platform = directory.platforms.get(token.platform_id)
+            if platform is not None:
+                return Caller(platform, token, text)
+        return None
+
+    def _may_look_up(self) -> bool:
+        now = time.monotonic()
+        self._lookups = min(_LOOKUPS_BURST, self._lookups + (now - self._refilled_at) * _LOOKUPS_PER_SECOND)
+        self._refilled_at = now
+        if self._lookups < 1:
+            return False
+        self._lookups -= 1
+        return True

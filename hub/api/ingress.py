@@ -1,0 +1,367 @@
+"""The one door of all functional modules.
+
+A request to one party goes onto the log and its caller waits for the receiver's own answer; a broadcast is answered when the
+log holds it on all in-sync replicas; lists for all are answered from the store. Nothing here calls a partner.
+"""
+
+import secrets
+import time
+import uuid
+from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import dataclass
+from typing import Any, Final
+from urllib.parse import parse_qsl
+
+from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
+
+from hub.api.answers import MessageIds, answer, from_hub, refuse
+from hub.api.auth import Caller, Gate
+from hub.errors import LogUnavailable
+from hub.messaging.broker import Producer
+from hub.messaging.codec import encode, push_key
+from hub.messaging.outcomes import Outcomes
+from hub.messaging.rpc import Rpc, TooManyWaiting
+from hub.messaging.topics import PUSHES, Topics
+from hub.model.directory import Directory
+from hub.model.envelope import Envelope, Reply, Scenario
+from hub.model.outcome import Leg, Outcome, Verdict
+from hub.ocpi.headers import read_routing, routing_headers, text_headers
+from hub.ocpi.modules import Match, Operation, TrafficClass
+from hub.ocpi.parties import PartyId
+from hub.ocpi.status import (
+    BODY_TOO_LARGE,
+    INTERNAL,
+    LOG_UNAVAILABLE,
+    RECEIVER_SILENT,
+    SUCCESS,
+    TOO_MANY_WAITING,
+    Refusal,
+)
+from hub.routing.admit import url_owner
+from hub.routing.incoming import Incoming, examine, find_operation, read_body
+from hub.routing.open_keys import token_key
+from hub.settings import Settings
+from hub.store.directory import DirectoryKeeper
+from hub.telemetry import DEVIATIONS, REQUEST_SECONDS, REQUESTS_RECEIVED, REQUESTS_REFUSED, get_logger
+
+log = get_logger(__name__)
+
+_RETRY_AFTER_SECONDS: Final = 2
+_PREFIX_SEGMENTS: Final = 5
+_OBJECT_PARAMETERS: Final = frozenset({"country_code", "party_id"})
+
+LocalAnswer = Callable[["Request", Incoming], Awaitable[Response]]
+
+
+@dataclass(frozen=True, slots=True)
+class Request:
+    """One HTTP request as it was received. `tail` and `raw_query` are the bytes of the URL as text."""
+
+    caller: Caller
+    ids: MessageIds
+    method: str
+    version: str
+    module: str
+    interface: str
+    tail: str
+    raw_query: str
+    headers: Mapping[str, str]
+    body: bytes
+    received_at: float
+    directory: Directory
+
+
+class Ingress:
+    """The ASGI application behind `/ocpi/{version}/{sender|receiver}/{module}/…`."""
+
+    def __init__(
+        self,
+        *,
+        settings: Settings,
+        gate: Gate,
+        keeper: DirectoryKeeper,
+        topics: Topics,
+        durable: Producer,
+        rpc: Rpc,
+        outcomes: Outcomes,
+        local: Mapping[Scenario, LocalAnswer],
+    ) -> None:
+        self._settings = settings
+        self._gate = gate
+        self._keeper = keeper
+        self._topics = topics
+        self._durable = durable
+        self._rpc = rpc
+        self._outcomes = outcomes
+        self._local = local
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
+        """Answer one request; whatever goes wrong, the client gets an OCPI body."""
+        received_at = time.time()
+        headers = text_headers(scope["headers"])
+        ids = MessageIds.of(headers)
+        try:
+            response = await self._respond(scope, receive, headers, ids, received_at)
+        except LogUnavailable as error:
+            log.warning("request.failed", error=str(error), correlation_id=ids.correlation_id)
+            response = refuse(_unavailable(LOG_UNAVAILABLE), ids)
+        except Exception:
+            log.exception("request.failed", correlation_id=ids.correlation_id)
+            response = answer(INTERNAL, ids)
+        await response(scope, receive, send)
+
+    async def _respond(
+        self, scope: Scope, receive: Receive, headers: Mapping[str, str], ids: MessageIds, received_at: float
+    ) -> Response:
+        caller = await self._gate.admit_registered(headers)
+        if isinstance(caller, Refusal):
+            return self._refused(caller, ids, None)
+        body = await _read(receive, headers, self._settings.largest_body_bytes)
+        if isinstance(body, Refusal):
+            return self._refused(body, ids, None, {"Connection": "close"})
+        request = _request(scope, caller, ids, headers, body, received_at, self._keeper.current)
+        found = find_operation(request.version, request.module, request.interface, request.tail, request.method)
+        if isinstance(found, Refusal):
+            return self._refused(found, ids, request)
+        incoming = _examine(request, found)
+        if isinstance(incoming, Refusal):
+            return self._refused(incoming, ids, request)
+        REQUESTS_RECEIVED.labels(request.module, incoming.scenario.value).inc()
+        if incoming.deviations:
+            DEVIATIONS.labels(request.module).inc(incoming.deviations)
+        with REQUEST_SECONDS.labels(incoming.scenario.value).time():
+            return await self._carry_out(request, incoming)
+
+    async def _carry_out(self, request: Request, incoming: Incoming) -> Response:
+        local = self._local.get(incoming.scenario)
+        if local is not None:
+            return await local(request, incoming)
+        if incoming.scenario is Scenario.BROADCAST:
+            return await self._broadcast(request, incoming)
+        return await self._ask(request, incoming)
+
+    async def _broadcast(self, request: Request, incoming: Incoming) -> Response:
+        envelope = self._envelope(request, incoming)
+        owner = url_owner(incoming.match) or incoming.from_party
+        key = push_key(request.module, owner, _object_id(incoming.match, incoming.query))
+        await self._durable.send(
+            self._topics.name(PUSHES),
+            value=envelope.body,
+            key=key,
+            headers=encode(envelope),
+            timeout=self._settings.push_seconds,
+        )
+        self._note(request, incoming, "push.accepted", Verdict.ACCEPTED, SUCCESS.http, SUCCESS.ocpi)
+        return answer(SUCCESS, request.ids, headers=from_hub(request.directory.hub_party, incoming.from_party))
+
+    async def _ask(self, request: Request, incoming: Incoming) -> Response:
+        bulk = incoming.operation.traffic is TrafficClass.LIST
+        envelope = self._envelope(request, incoming, waits=True, bulk=bulk)
+        try:
+            reply = await self._rpc.call(envelope, key=_request_key(envelope), bulk=bulk)
+        except TooManyWaiting:
+            return self._refused(_unavailable(TOO_MANY_WAITING), request.ids, request, party=incoming.from_party)
+        except LogUnavailable:
+            return self._refused(_unavailable(LOG_UNAVAILABLE), request.ids, request, party=incoming.from_party)
+        if reply is None:
+            silent = Refusal(RECEIVER_SILENT, RECEIVER_SILENT.message)
+            return self._refused(silent, request.ids, request, party=incoming.from_party, verdict=Verdict.SILENT)
+        self._note(request, incoming, "request.answered", Verdict.ANSWERED, reply.http_status, None)
+        return _relayed(reply, request.ids, incoming.from_party)
+
+    def _envelope(self, request: Request, incoming: Incoming, *, waits: bool = False, bulk: bool = False) -> Envelope:
+        now_ms = int(request.received_at * 1000)
+        deadline = self._settings.deadline_seconds(incoming.operation.traffic)
+        return Envelope(
+            version=request.version,
+            module=request.module,
+            interface=incoming.match.resource.interface,
+            method=request.method,
+            tail=request.tail,
+            query=request.raw_query,
+            scenario=incoming.scenario,
+            platform_id=request.caller.platform.platform_id,
+            from_party=incoming.from_party,
+            to_party=incoming.to_party,
+            request_id=request.ids.request_id,
+            correlation_id=request.ids.correlation_id,
+            content_type=request.headers.get("content-type", ""),
+            received_at=now_ms,
+            body=request.body,
+            nonce=secrets.token_hex(16) if waits else "",
+            reply_partition=self._rpc.reply_partition(bulk=bulk) if waits else -1,
+            start_by=now_ms + int(self._settings.start_by_seconds * 1000) if waits else 0,
+            deadline=now_ms + int(deadline * 1000) if waits else 0,
+            traceparent=request.headers.get("traceparent", ""),
+        )
+
+    def _refused(
+        self,
+        refusal: Refusal,
+        ids: MessageIds,
+        request: Request | None,
+        headers: Mapping[str, str] | None = None,
+        *,
+        party: PartyId | None = None,
+        verdict: Verdict = Verdict.REFUSED,
+    ) -> Response:
+        REQUESTS_REFUSED.labels(str(refusal.status.ocpi)).inc()
+        hub = self._keeper.current.hub_party
+        requester = party or (_plausible_party(request) if request else None)
+        if request is not None:
+            self._note_refusal(request, refusal, requester, verdict)
+        return refuse(refusal, ids, headers={**from_hub(hub, requester), **(headers or {})})
+
+    def _note_refusal(self, request: Request, refusal: Refusal, requester: PartyId | None, verdict: Verdict) -> None:
+        self._outcomes.note(
+            Outcome(
+                at=int(time.time() * 1000),
+                outcome_id=str(uuid.uuid4()),
+                correlation_id=request.ids.correlation_id,
+                request_id=request.ids.request_id,
+                leg=Leg.INGRESS,
+                kind="request.refused",
+                verdict=verdict,
+                platform_id=request.caller.platform.platform_id,
+                from_party=str(requester) if requester else None,
+                to_party=_named_receiver(request),
+                ocpi_version=request.version,
+                module=request.module,
+                interface=request.interface.upper(),
+                method=request.method,
+                http_status=refusal.status.http,
+                ocpi_status=refusal.status.ocpi,
+                detail=refusal.message,
+                elapsed_ms=(time.time() - request.received_at) * 1000,
+            )
+        )
+
+    def _note(
+        self, request: Request, incoming: Incoming, kind: str, verdict: Verdict, http: int, ocpi: int | None
+    ) -> None:
+        self._outcomes.note(
+            Outcome(
+                at=int(time.time() * 1000),
+                outcome_id=str(uuid.uuid4()),
+                correlation_id=request.ids.correlation_id,
+                request_id=request.ids.request_id,
+                leg=Leg.INGRESS,
+                kind=kind,
+                verdict=verdict,
+                platform_id=request.caller.platform.platform_id,
+                from_party=str(incoming.from_party),
+                to_party=str(incoming.to_party) if incoming.to_party else None,
+                ocpi_version=request.version,
+                module=request.module,
+                interface=incoming.match.resource.interface.value,
+                method=request.method,
+                object=_object_name(incoming.match),
+                http_status=http,
+                ocpi_status=ocpi,
+                detail=incoming.scenario.value,
+                elapsed_ms=(time.time() - request.received_at) * 1000,
+            )
+        )
+
+
+async def _read(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes | Refusal:
+    """The whole body, or the refusal of one over the limit, without reading it to its end."""
+    too_large = Refusal(BODY_TOO_LARGE, f"The body is larger than {limit} bytes")
+    announced = headers.get("content-length", "0")
+    if announced.isdigit() and int(announced) > limit:
+        return too_large
+    chunks: list[bytes] = []
+    size = 0
+    while True:
+        message = await receive()
+        chunk = message.get("body", b"")
+        size += len(chunk)
+        if size > limit:
+            return too_large
+        chunks.append(chunk)
+        if not message.get("more_body", False):
+            return b"".join(chunks)
+
+
+def _request(
+    scope: Scope,
+    caller: Caller,
+    ids: MessageIds,
+    headers: Mapping[str, str],
+    body: bytes,
+    received_at: float,
+    directory: Directory,
+) -> Request:
+    path: str = scope["raw_path"].decode("latin-1")
+    # /ocpi/{version}/{interface}/{module}/{tail}: the prefix may be written with doubled slashes, the tail is kept as it is
+    parts = path.lstrip("/").split("/", _PREFIX_SEGMENTS - 1)
+    _, version, interface, module, *rest = parts if len(parts) >= _PREFIX_SEGMENTS - 1 else (*parts, "", "", "")
+    return Request(
+        caller=caller,
+        ids=ids,
+        method=scope["method"],
+        version=version,
+        module=module,
+        interface=interface,
+        tail=rest[0] if rest else "",
+        raw_query=scope["query_string"].decode("latin-1"),
+        headers=headers,
+        body=body,
+        received_at=received_at,
+        directory=directory,
+    )
+
+
+def _examine(request: Request, found: tuple[Match, Operation]) -> Incoming | Refusal:
+    routing = read_routing(request.headers)
+    if isinstance(routing, Refusal):
+        return routing
+    value: Any = read_body(found[1], request.body)
+    if isinstance(value, Refusal):
+        return value
+    query = dict(parse_qsl(request.raw_query, keep_blank_values=True))
+    return examine(request.directory, request.caller.platform, found, routing, query, value)
+
+
+def _relayed(reply: Reply, ids: MessageIds, requester: PartyId) -> Response:
+    headers = dict(reply.headers)
+    answered_by = PartyId.parse(headers.pop("from"))
+    return Response(
+        reply.body, reply.http_status, {**headers, **ids.headers(), **routing_headers(requester, answered_by)}
+    )
+
+
+def _unavailable(status: Any) -> Refusal:
+    return Refusal(status, status.message, retry_after_seconds=_RETRY_AFTER_SECONDS)
+
+
+def _request_key(envelope: Envelope) -> bytes:
+    receiver = envelope.to_party or envelope.from_party
+    return f"{receiver.folded}:{envelope.module}".encode()
+
+
+def _object_id(match: Match, query: Mapping[str, str]) -> str:
+    parameters = match.parameters
+    if "token_uid" in parameters:
+        return token_key(parameters["token_uid"], query)
+    return parameters.get("location_id") or parameters["tariff_id"]
+
+
+def _object_name(match: Match) -> str:
+    ids = [value for name, value in match.parameters.items() if name not in _OBJECT_PARAMETERS]
+    owner = url_owner(match)
+    return "/".join([match.resource.module, *(owner or ()), *ids])
+
+
+def _plausible_party(request: Request) -> PartyId | None:
+    routing = read_routing(request.headers)
+    party = None if isinstance(routing, Refusal) else routing.from_party
+    if party is not None and request.directory.owns(request.caller.platform.platform_id, party):
+        return party
+    return None
+
+
+def _named_receiver(request: Request) -> str | None:
+    routing = read_routing(request.headers)
+    return None if isinstance(routing, Refusal) or routing.to_party is None else str(routing.to_party)

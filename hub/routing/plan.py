@@ -1,0 +1,250 @@
+"""From an envelope to the call that the relay makes: pure, in three steps that its I/O stands between.
+
+`parse` reads the envelope, `question` says what must be looked up, `plan` gives the call with what is to be stored before it
+leaves (D-24). `resolve` is asked again right before the call, so that a revoked party or a new token counts at once.
+"""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from datetime import datetime, timedelta
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlsplit
+
+import msgspec
+
+from hub.errors import UndecodableRecord
+from hub.model.directory import Directory, Platform
+from hub.model.envelope import Envelope, Scenario
+from hub.model.issued_url import IssuedKind, IssuedUrl
+from hub.ocpi.modules import CALLBACK_ID, CDR_PATH, Match, Operation, ResponseUrl, TrafficClass, find
+from hub.ocpi.parties import PartyId
+from hub.ocpi.status import (
+    INVALID_PARAMETER,
+    ISSUED_URL_UNKNOWN,
+    RECEIVER_NOT_CONNECTED,
+    RECEIVER_UNKNOWN,
+    Refusal,
+)
+from hub.routing.decide import Destination, decide
+from hub.routing.open_keys import Lookup, Route, callback_end, open_lookup, routes_to_remember
+from hub.routing.rewrite import absolute, join, query_value, replace_member, replace_query_value
+
+PAGE_PARAMETER: Final = "hub_page"
+_CALLBACK_PATH: Final = {
+    "commands": "sender/commands/{last}/{id}",
+    "chargingprofiles": "sender/chargingprofiles/result/{id}",
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Parsed:
+    """An envelope with its row of the module table; `value` is the parsed body where routing needs it."""
+
+    envelope: Envelope
+    match: Match
+    operation: Operation
+    query: Mapping[str, str] = field(hash=False)
+    value: Any = field(hash=False)
+
+    @property
+    def is_bulk(self) -> bool:
+        """Whether it travels on the bulk topics."""
+        return self.operation.traffic is TrafficClass.LIST
+
+
+@dataclass(frozen=True, slots=True)
+class IssuedId:
+    """The request goes to what stands behind a URL of the hub."""
+
+    url_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """One call. `query` and `body` are as they will be sent; `routes` and `issued` are stored before it leaves."""
+
+    parsed: Parsed
+    to_party: PartyId
+    issued_target: IssuedUrl | None
+    query: str
+    body: bytes
+    routes: tuple[Route, ...] = ()
+    issued: IssuedUrl | None = None
+
+
+def parse(envelope: Envelope) -> Parsed:
+    """The envelope with its row of the module table.
+
+    Raises:
+        UndecodableRecord: the table has no such row, so no ingress of this release wrote it.
+    """
+    match = find(envelope.version, envelope.module, envelope.interface, envelope.tail)
+    operation = match.resource.operations.get(envelope.method) if match else None
+    if match is None or operation is None:
+        raise UndecodableRecord(f"{envelope.method} {envelope.interface}/{envelope.module} is not in the module table")
+    query = dict(parse_qsl(envelope.query, keep_blank_values=True))
+    try:
+        value = msgspec.json.decode(envelope.body) if envelope.body.strip() else None
+    except (msgspec.DecodeError, RecursionError) as error:
+        raise UndecodableRecord(f"the body is not JSON: {error}") from error
+    return Parsed(envelope, match, operation, query, value)
+
+
+def question(parsed: Parsed) -> PartyId | Lookup | IssuedId | Refusal:
+    """What names the receiver: the party itself, a question to the routing tables, or a URL of the hub."""
+    envelope = parsed.envelope
+    page_id = parsed.query.get(PAGE_PARAMETER) if parsed.is_bulk else None
+    if page_id:
+        return IssuedId(page_id)
+    if envelope.scenario is Scenario.CALLBACK:
+        return IssuedId(parsed.match.parameters.get(CALLBACK_ID) or parsed.match.parameters[CDR_PATH])
+    if envelope.to_party is not None:
+        return envelope.to_party
+    return open_lookup(parsed.operation, parsed.match, parsed.query, parsed.value, envelope.from_party)
+
+
+def chosen(lookup: Lookup, found: tuple[PartyId, ...]) -> PartyId | Refusal:
+    """The one party that a look-up gave; none or several is 4001, never a guess (OR-09, AM-17)."""
+    if len(found) == 1:
+        return found[0]
+    what = f"{lookup.kind} of this request"
+    if not found:
+        return Refusal(RECEIVER_UNKNOWN, f"No party is known for the {what}; name one in OCPI-to-*")
+    return Refusal(RECEIVER_UNKNOWN, f"{len(found)} parties are known for the {what}; name one in OCPI-to-*")
+
+
+def plan(
+    parsed: Parsed,
+    target: PartyId | IssuedUrl | None,
+    directory: Directory,
+    *,
+    now: datetime,
+    ocpi_url: str,
+    url_id: str,
+    url_life: timedelta,
+) -> Plan | Refusal:
+    """The call to a target; None as target means an issued URL that is not known. `url_id` is used if a URL is issued."""
+    envelope = parsed.envelope
+    if target is None or (isinstance(target, IssuedUrl) and target.bound_platform_id != envelope.platform_id):
+        return Refusal(ISSUED_URL_UNKNOWN, ISSUED_URL_UNKNOWN.message)
+    if isinstance(target, IssuedUrl):
+        return Plan(parsed, target.target_party, target, "", envelope.body)
+    destination = resolve(parsed, target, None, directory)
+    if isinstance(destination, Refusal):
+        return destination
+    routes = routes_to_remember(
+        parsed.operation, parsed.match, parsed.query, parsed.value, envelope.from_party, destination.party, now
+    )
+    made = Plan(parsed, destination.party, None, envelope.query, envelope.body, routes)
+    if parsed.operation.response_url is None:
+        return made
+    life = max(now + url_life, callback_end(parsed.value, now))
+    return _with_response_url(made, destination, directory, ocpi_url, url_id, life)
+
+
+def resolve(parsed: Parsed, to_party: PartyId, issued: IssuedUrl | None, directory: Directory) -> Destination | Refusal:
+    """Where the call goes by this directory: the complete URL, or why it may not be made."""
+    envelope = parsed.envelope
+    if issued is not None:
+        platform = directory.platforms.get(issued.target_platform_id)
+        if platform is None or not platform.is_connected:
+            return Refusal(RECEIVER_NOT_CONNECTED, f"{to_party} is not connected")
+        return Destination(to_party, platform.platform_id, issued.target_url)
+    return decide(directory, envelope.from_party, envelope.platform_id, to_party, envelope.module, envelope.interface)
+
+
+def call_url(made: Plan, destination: Destination) -> str:
+    """The complete URL of the call: an issued target as it is, else the endpoint with the raw tail and query."""
+    if made.issued_target is not None:
+        return destination.url
+    return join(destination.url, made.parsed.envelope.tail, made.query)
+
+
+def _with_response_url(
+    made: Plan, destination: Destination, directory: Directory, ocpi_url: str, url_id: str, expires_at: datetime
+) -> Plan | Refusal:
+    """The plan with the sender's `response_url` replaced by one of the hub; without one the receiver judges (D-30)."""
+    envelope = made.parsed.envelope
+    original = _response_url(made.parsed)
+    if original is None:
+        return made
+    if not is_own_url(original, directory.platforms[envelope.platform_id]):
+        return Refusal(
+            INVALID_PARAMETER,
+            "response_url: must be an absolute URL at a host of the versions URL or endpoints that this platform registered",
+        )
+    is_command = envelope.module == "commands"
+    issued = IssuedUrl(
+        url_id=url_id,
+        kind=IssuedKind.COMMAND if is_command else IssuedKind.PROFILE,
+        bound_platform_id=destination.platform_id,
+        bound_party=destination.party,
+        target_platform_id=envelope.platform_id,
+        target_party=envelope.from_party,
+        target_url=original,
+        correlation_id=envelope.correlation_id,
+        expires_at=expires_at,
+    )
+    last = envelope.tail.strip("/").rpartition("/")[2]
+    path = _CALLBACK_PATH[envelope.module].format(last=last, id=url_id)
+    url = f"{ocpi_url}/{envelope.version}/{path}"
+    if made.parsed.operation.response_url is ResponseUrl.BODY:
+        body, query = replace_member(envelope.body, "response_url", url), made.query
+    else:
+        body, query = envelope.body, replace_query_value(envelope.query, "response_url", url)
+    return Plan(made.parsed, made.to_party, None, query, body, made.routes, issued)
+
+
+def _response_url(parsed: Parsed) -> str | None:
+    if parsed.operation.response_url is ResponseUrl.QUERY:
+        return query_value(parsed.envelope.query, "response_url")
+    url = parsed.value.get("response_url") if isinstance(parsed.value, dict) else None
+    return url if isinstance(url, str) else None
+
+
+def is_own_url(url: str, platform: Platform) -> bool:
+    """Whether a URL lies at a host and port that the platform itself registered (CB-15)."""
+    own = {_place(entry) for entry in (*platform.endpoints.values(), platform.versions_url or "")}
+    place = _place(url)
+    return place is not None and place in own
+
+
+def _place(url: str) -> tuple[str, str, int | None] | None:
+    try:
+        parts = urlsplit(url.strip())
+        port = parts.port
+    except ValueError:
+        return None
+    if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.password:
+        return None
+    return parts.scheme, parts.hostname, port
+
+
+def issued_from_answer(
+    kind: IssuedKind,
+    given: str | None,
+    called: str,
+    made: Plan,
+    destination: Destination,
+    directory: Directory,
+    url_id: str,
+) -> IssuedUrl:
+    """The hub's URL in place of a CDR's Location or the next page; a URL elsewhere than at the platform is not followed.
+
+    `target_url` is empty where the partner gave none that can be used (D-19).
+    """
+    envelope = made.parsed.envelope
+    target = absolute(given, called) if given else ""
+    if not is_own_url(target, directory.platforms[destination.platform_id]):
+        target = ""
+    return IssuedUrl(
+        url_id=url_id,
+        kind=kind,
+        bound_platform_id=envelope.platform_id,
+        bound_party=envelope.from_party,
+        target_platform_id=destination.platform_id,
+        target_party=destination.party,
+        target_url=target,
+        correlation_id=envelope.correlation_id,
+        expires_at=None,
+    )
