@@ -1,0 +1,49 @@
+# Everything a newcomer needs: `make demo` and `make test`. Only Python 3.11 or newer, make and git have to be there.
+
+PYTHON ?= python3
+VENV := .venv
+BIN := $(VENV)/bin
+UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
+FEEDS ?= ../shared/data
+
+.PHONY: help demo test test-feeds lint up lock image-lock clean
+
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/'
+
+demo: $(VENV)/.ready ## set everything up and show platforms exchanging real data
+	$(BIN)/python -m infra.dev.demo $(DEMO)
+
+test: $(VENV)/.ready ## set everything up and pass every check and test
+	$(MAKE) --no-print-directory lint
+	$(BIN)/python -m pytest $(TESTS)
+
+test-feeds: $(VENV)/.ready ## push real feeds through the hub: make test-feeds FEEDS=folder
+	$(BIN)/python -m tests.feeds $(FEEDS)
+
+lint: $(VENV)/.ready ## ruff, mypy and the import contracts
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+	$(BIN)/lint-imports --no-logo
+
+up: $(VENV)/.ready ## run a whole hub here
+	$(BIN)/hub up
+
+# uv is used where it is; otherwise a private one is brought.
+.uv/bin/uv:
+	$(PYTHON) -m venv .uv
+	.uv/bin/python -m pip install --quiet --require-hashes --only-binary :all: -r infra/uv.lock
+
+$(VENV)/.ready: requirements.lock pyproject.toml | $(filter .uv/bin/uv,$(UV))
+	$(UV) venv --quiet --allow-existing --python $(PYTHON) $(VENV)
+	$(UV) pip install --quiet --python $(BIN)/python --require-hashes -r requirements.lock
+	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
+	@touch $@
+
+lock: ## resolve the dependencies anew
+	$(UV) pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-header pyproject.toml -o requirements.lock
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header -c requirements.lock pyproject.toml -o infra/docker/requirements.lock
+
+clean: ## remove what set-up and runs made
+	rm -rf $(VENV) .uv .hub .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
