@@ -41,7 +41,7 @@ DIRECTORY_VERSION: Final = Gauge("hub_directory_version", "Version of the direct
 
 def get_logger(name: str) -> structlog.stdlib.BoundLogger:
     """The logger of a module."""
-    logger: structlog.stdlib.BoundLogger = structlog.get_logger(logger=name)
+    logger: structlog.stdlib.BoundLogger = structlog.get_logger(code=name)
     return logger
 
 
