@@ -4,6 +4,7 @@ A request to one party goes onto the log and its caller waits for the receiver's
 log holds it on all in-sync replicas; lists for all are answered from the store. Nothing here calls a partner.
 """
 
+import re
 import secrets
 import time
 import uuid
@@ -48,7 +49,8 @@ from hub.telemetry import DEVIATIONS, REQUEST_SECONDS, REQUESTS_RECEIVED, REQUES
 log = get_logger(__name__)
 
 _RETRY_AFTER_SECONDS: Final = 2
-_PREFIX_SEGMENTS: Final = 5
+_PATH: Final = re.compile(r"/+ocpi/+([^/]+)/+(sender|receiver)/+([^/]+)(?:/(.*))?$", re.DOTALL)
+"""The prefix may be written with doubled slashes; the tail is kept as it is (D-22)."""
 _OBJECT_PARAMETERS: Final = frozenset({"country_code", "party_id"})
 
 LocalAnswer = Callable[["Request", Incoming], Awaitable[Response]]
@@ -293,10 +295,8 @@ def _request(
     received_at: float,
     directory: Directory,
 ) -> Request:
-    path: str = scope["raw_path"].decode("latin-1")
-    # /ocpi/{version}/{interface}/{module}/{tail}: the prefix may be written with doubled slashes, the tail is kept as it is
-    parts = path.lstrip("/").split("/", _PREFIX_SEGMENTS - 1)
-    _, version, interface, module, *rest = parts if len(parts) >= _PREFIX_SEGMENTS - 1 else (*parts, "", "", "")
+    path = _PATH.match(scope["raw_path"].decode("latin-1"))
+    version, interface, module, tail = path.groups() if path else ("", "", "", "")
     return Request(
         caller=caller,
         ids=ids,
@@ -304,7 +304,7 @@ def _request(
         version=version,
         module=module,
         interface=interface,
-        tail=rest[0] if rest else "",
+        tail=tail or "",
         raw_query=scope["query_string"].decode("latin-1"),
         headers=headers,
         body=body,
