@@ -12,6 +12,7 @@ import typer
 
 from hub.errors import ConfigurationError, HubError
 from hub.settings import load_settings
+from infra import cli_operate
 
 app = typer.Typer(
     no_args_is_help=True,
@@ -23,6 +24,7 @@ db = typer.Typer(no_args_is_help=True, help="The database's schema.")
 topics = typer.Typer(no_args_is_help=True, help="The Kafka topics.")
 app.add_typer(db, name="db")
 app.add_typer(topics, name="topics")
+cli_operate.add_to(app)
 
 
 @app.command()

@@ -1,0 +1,192 @@
+"""`hub platform …`: connecting platforms, looking at them, suspending them and renewing their tokens."""
+
+from typing import Annotated, Any
+from uuid import UUID
+
+import typer
+
+from infra.cli_client import EXIT_CODES, AdminClient, Exit, fail
+from infra.cli_output import (
+    DEFAULT_DATA_DIR,
+    DataDir,
+    Form,
+    Output,
+    print_facts,
+    print_heading,
+    print_json,
+    print_rows,
+    progress,
+)
+from infra.cli_party import PlatformName, Roles, online, read_party
+
+app = typer.Typer(no_args_is_help=True, help="Connect platforms, look at them, suspend them.", epilog=EXIT_CODES)
+
+Selector = Annotated[str, typer.Argument(help="Platform id, or a party that it hosts, such as NL/ENE.")]
+
+
+@app.command(epilog=EXIT_CODES)
+def connect(
+    url: Annotated[str, typer.Option("--url", help="The partner's versions URL.")],
+    token: Annotated[
+        str, typer.Option("--token", envvar="HUB_PARTNER_TOKEN", help="The registration token that the partner gave.")
+    ],
+    party: Annotated[str, typer.Option("--party", help="The party that you expect there, such as NL/ENE.")],
+    roles: Roles,
+    name: PlatformName = None,
+    output: Output = Form.TABLE,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Connect to a partner that invited this hub: the whole OCPI handshake, with the hub as the one who asks.
+
+    Roles that the partner lists beside the one named are quarantined until you invite them.
+
+    Example: hub platform connect --url https://cpo.example/ocpi/versions --token abc --party NL/ENE --role CPO
+    """
+    client = AdminClient.find(data_dir)
+    progress(f"registering at {url} …")
+    body = {"url": url, "token": token, "party": read_party(party), "roles": roles, "name": name}
+    _print_detail(client.post("/platforms", body), output)
+
+
+@app.command("list", epilog=EXIT_CODES)
+def list_platforms(output: Output = Form.TABLE, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """List the platforms with their parties; roles in brackets are quarantined.
+
+    Example: hub platform list
+    """
+    rows = AdminClient.find(data_dir).get("/platforms")
+    if output is Form.JSON:
+        print_json(rows)
+        return
+    print_rows(
+        ("NAME", "STATUS", "ONLINE", "OCPI", "PARTIES", "ID"),
+        (
+            (
+                row["platform"]["name"],
+                row["platform"]["status"],
+                online(row["platform"]["is_online"], row["platform"]["status"]),
+                row["platform"]["ocpi_version"],
+                row["roles"],
+                row["platform"]["platform_id"],
+            )
+            for row in rows
+        ),
+        empty="no platform yet: hub party invite NL/ENE --role CPO",
+    )
+
+
+@app.command(epilog=EXIT_CODES)
+def show(platform: Selector, output: Output = Form.TABLE, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """Show one platform: its parties, endpoints and the dates of its tokens (never their values).
+
+    Example: hub platform show NL/ENE
+    """
+    client = AdminClient.find(data_dir)
+    _print_detail(client.get(f"/platforms/{find(client, platform)}"), output)
+
+
+@app.command("rotate-token", epilog=EXIT_CODES)
+def rotate_token(platform: Selector, output: Output = Form.TABLE, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """Renew the tokens of a platform.
+
+    Not registered (yet, or any more): prints a new one-time token and the one before it is dead. Registered: the hub
+    updates its credentials at the partner (PUT), which gives both sides new tokens; nothing is printed but the outcome.
+
+    Example: hub platform rotate-token NL/ENE
+    """
+    client = AdminClient.find(data_dir)
+    done = client.post(f"/platforms/{find(client, platform)}/rotate-token")
+    if output is Form.JSON:
+        print_json(done)
+        return
+    print_facts(
+        {
+            "platform": done["platform_name"],
+            "platform id": done["platform_id"],
+            "renewed": done["renewed"],
+            "versions URL": done["versions_url"],
+            "token": done["token"],
+        }
+    )
+    if done["token"]:
+        progress("Give the versions URL and the token to the partner. The token is not shown again.")
+
+
+@app.command(epilog=EXIT_CODES)
+def suspend(platform: Selector, output: Output = Form.TABLE, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """Cut a platform off: nothing is taken from it, nothing is sent to it.
+
+    Returns once that is true in every process of the hub; a process that hangs may make it take half a minute.
+
+    Example: hub platform suspend NL/ENE
+    """
+    _change(platform, "suspend", output, data_dir)
+
+
+@app.command(epilog=EXIT_CODES)
+def resume(platform: Selector, output: Output = Form.TABLE, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """Let a suspended platform back in, with the tokens and parties it had.
+
+    Example: hub platform resume NL/ENE
+    """
+    _change(platform, "resume", output, data_dir)
+
+
+def find(client: AdminClient, selector: str) -> str:
+    """The id of the platform that is meant, or the end of the command."""
+    if "/" not in selector:
+        try:
+            return str(UUID(selector))
+        except ValueError:
+            fail(Exit.USAGE, f"{selector!r} is neither a platform id nor a party such as NL/ENE")
+    party = read_party(selector)
+    found = [row["platform"] for row in client.get("/platforms", party=party)]
+    if not found:
+        fail(Exit.NOT_FOUND, f"no platform hosts {party}")
+    if len(found) > 1:
+        choices = ", ".join(f"{row['name']} {row['platform_id']}" for row in found)
+        fail(Exit.USAGE, f"{len(found)} platforms host {party}, name one by its id: {choices}")
+    return str(found[0]["platform_id"])
+
+
+def _change(selector: str, action: str, output: Form, data_dir: DataDir) -> None:
+    client = AdminClient.find(data_dir)
+    platform_id = find(client, selector)
+    progress("waiting until every process acts on it …")
+    done = client.post(f"/platforms/{platform_id}/{action}")
+    if output is Form.JSON:
+        print_json(done)
+    else:
+        print_facts({"platform": done["name"], "platform id": done["platform_id"], "status": done["status"]})
+    if not done["is_in_force"]:
+        fail(Exit.FAILED, "changed, but some process has not acknowledged it: see `hub status`")
+
+
+def _print_detail(found: dict[str, Any], output: Form) -> None:
+    if output is Form.JSON:
+        print_json(found)
+        return
+    platform = found["platform"]
+    print_facts(
+        {
+            "platform": platform["name"],
+            "platform id": platform["platform_id"],
+            "status": platform["status"],
+            "online": online(platform["is_online"], platform["status"]),
+            "OCPI version": platform["ocpi_version"],
+            "versions URL": platform["versions_url"],
+            "created at": platform["created_at"],
+            "updated at": platform["updated_at"],
+        }
+    )
+    _section(
+        found["parties"], "Parties", party="PARTY", role="ROLE", is_invited="INVITED", is_quarantined="QUARANTINED"
+    )
+    _section(found["endpoints"], "Endpoints", module="MODULE", interface="INTERFACE", url="URL")
+    _section(found["tokens"], "Tokens", direction="DIRECTION", kind="KIND", created_at="SINCE", encoding="ENCODING")
+
+
+def _section(rows: list[dict[str, Any]], title: str, **columns: str) -> None:
+    if rows:
+        print_heading(title)
+        print_rows(tuple(columns.values()), (tuple(row[name] for name in columns) for row in rows))
