@@ -1,0 +1,203 @@
+"""The ledger: writes every outcome to Postgres, each once, and commits its position only afterwards.
+
+A redelivered outcome is known by its id, so a crash between the write and the commit changes neither rows nor counts. A record
+that is no outcome, or that no column can hold, goes to the dead letters and holds up nobody. Postgres or Kafka away: it waits
+and goes on by itself, with a bounded number of records in memory.
+"""
+
+import asyncio
+import contextlib
+from collections import deque
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Final
+
+import asyncpg
+
+from hub.errors import Invalid, LogUnavailable, StoreUnavailable
+from hub.messaging.broker import BatchConsumer, Producer
+from hub.messaging.codec import decode_outcome
+from hub.messaging.records import Record
+from hub.messaging.topics import DEAD_LETTERS, OUTCOMES, Topics
+from hub.store.exchanges import Row, add_outcomes, keep_days, row_of
+from hub.store.pool import Store
+from hub.telemetry import DEAD_LETTERS_WRITTEN, OUTCOMES_STORED, get_logger
+from workers.app import WorkerContext
+
+log = get_logger(__name__)
+
+WORKER: Final = "ledger"
+_BATCH: Final = 2_000
+_MOST_WAITING: Final = 10_000
+_RETRY_SECONDS: Final = 0.5
+_SEND_SECONDS: Final = 10.0
+_HOUSEKEEPING_SECONDS: Final = 3600.0
+_HOUSEKEEPING_RETRY_SECONDS: Final = 60.0
+
+Entry = tuple[Record, Row]
+
+
+async def run(context: WorkerContext) -> None:
+    """Write outcomes until told to stop; what was read is written first."""
+    ledger = Ledger(
+        store=context.store,
+        bootstrap=context.bootstrap,
+        topics=context.topics,
+        dead_letters=context.durable,
+        retention_days=context.settings.exchange_retention_days,
+    )
+    await ledger.start()
+    context.ready()
+    try:
+        await ledger.run_until(context.stopping)
+    finally:
+        await ledger.stop()
+
+
+class Ledger:
+    """One ledger process. `dead_letters` is a durable producer that the caller starts and stops."""
+
+    def __init__(
+        self, *, store: Store, bootstrap: str, topics: Topics, dead_letters: Producer, retention_days: int
+    ) -> None:
+        self._store = store
+        self._dead_letters = dead_letters
+        self._dead_letter_topic = topics.name(DEAD_LETTERS)
+        self._retention_days = retention_days
+        self._waiting: deque[Record] = deque()
+        self._wake = asyncio.Event()
+        self._idle = asyncio.Event()
+        self._idle.set()
+        self._tasks: list[asyncio.Task[None]] = []
+        self._consumer = BatchConsumer(
+            bootstrap=bootstrap,
+            topic=topics.name(OUTCOMES),
+            group=topics.group(WORKER),
+            handle=self._take,
+            on_assigned=self._settle,
+            on_revoked=self._forget,
+            max_records=_BATCH,
+        )
+
+    async def start(self) -> None:
+        """Begin to read and to write.
+
+        Raises:
+            LogUnavailable: the broker does not answer.
+        """
+        await self._consumer.start()
+        self._tasks = [
+            asyncio.create_task(self._write_for_ever(), name="ledger"),
+            asyncio.create_task(self._keep_house(), name="ledger days"),
+        ]
+
+    async def run_until(self, stopping: asyncio.Event) -> None:
+        """Return when told to stop; raise what ended a task before, so that the process ends and is started anew."""
+        told = asyncio.create_task(stopping.wait())
+        try:
+            done, _ = await asyncio.wait({told, *self._tasks}, return_when=asyncio.FIRST_COMPLETED)
+        finally:
+            told.cancel()
+        for task in done:
+            task.result()
+
+    async def stop(self, timeout: float = 5.0) -> None:
+        """Write what was read, for at most `timeout` seconds, and leave the group."""
+        self._consumer.pause(self._consumer.assigned)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(timeout):
+                await self._idle.wait()
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        await self._consumer.stop()
+
+    async def _take(self, records: Sequence[Record]) -> None:
+        self._waiting.extend(records)
+        self._idle.clear()
+        self._wake.set()
+        self._settle(self._consumer.assigned)
+
+    def _settle(self, partitions: frozenset[int]) -> None:
+        """Fetch from these partitions while there is room."""
+        if len(self._waiting) >= _MOST_WAITING:
+            self._consumer.pause(partitions)
+        else:
+            self._consumer.resume(partitions)
+
+    def _forget(self, partitions: frozenset[int]) -> None:
+        """Their next owner reads them again."""
+        self._waiting = deque(record for record in self._waiting if record.partition not in partitions)
+
+    async def _write_for_ever(self) -> None:
+        while True:
+            await self._wake.wait()
+            self._wake.clear()
+            while self._waiting:
+                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
+                self._settle(self._consumer.assigned)
+                await self._write(batch)
+            self._idle.set()
+
+    async def _write(self, batch: Sequence[Record]) -> None:
+        """Write one batch, however long that takes, and commit it if its partitions are still ours."""
+        epoch = self._consumer.epoch
+        while epoch == self._consumer.epoch:
+            try:
+                await self._write_once(batch)
+            except (StoreUnavailable, LogUnavailable, asyncpg.PostgresError) as error:
+                log.warning("outcomes.not_written", count=len(batch), error=repr(error))
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            if epoch == self._consumer.epoch:
+                await self._consumer.commit({record.partition: record.offset + 1 for record in batch})
+            return
+
+    async def _write_once(self, batch: Sequence[Record]) -> None:
+        entries: list[Entry] = []
+        for record in batch:
+            try:
+                entries.append((record, row_of(decode_outcome(record.value))))
+            except Invalid as error:
+                await self._bury(record, error)
+        OUTCOMES_STORED.inc(await self._store_all(entries))
+
+    async def _store_all(self, entries: Sequence[Entry]) -> int:
+        """Write all entries that the table can hold; on a data error the batch is halved until the bad ones stand alone."""
+        try:
+            async with self._store.transaction() as connection:
+                return await add_outcomes(connection, [row for _, row in entries])
+        except asyncpg.DataError as error:
+            if len(entries) == 1:
+                await self._bury(entries[0][0], error)
+                return 0
+        middle = len(entries) // 2
+        return await self._store_all(entries[:middle]) + await self._store_all(entries[middle:])
+
+    async def _bury(self, record: Record, error: Exception) -> None:
+        origin = {
+            "error": str(error),
+            "source": record.topic,
+            "source-partition": str(record.partition),
+            "source-offset": str(record.offset),
+        }
+        await self._dead_letters.send(
+            self._dead_letter_topic,
+            value=record.value,
+            key=record.key,
+            headers=[*record.headers, *((name, text.encode()) for name, text in origin.items())],
+            timeout=_SEND_SECONDS,
+        )
+        DEAD_LETTERS_WRITTEN.labels(record.topic).inc()
+        log.error("outcome.buried", partition=record.partition, offset=record.offset, error=str(error))
+
+    async def _keep_house(self) -> None:
+        while True:
+            pause = _HOUSEKEEPING_SECONDS
+            try:
+                dropped = await keep_days(self._store, datetime.now(UTC).date(), self._retention_days)
+                log.info("exchange_days.kept", dropped=dropped)
+            except (StoreUnavailable, asyncpg.PostgresError) as error:
+                log.warning("exchange_days.not_kept", error=repr(error))
+                pause = _HOUSEKEEPING_RETRY_SECONDS
+            await asyncio.sleep(pause)
