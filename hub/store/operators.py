@@ -117,7 +117,7 @@ async def add_platform(connection: Connection, platform_id: str, name: str) -> N
 
 
 async def claims(
-    connection: Connection, party: PartyId, roles: tuple[Role, ...], *, other_than: str
+    connection: Connection, party: PartyId, roles: tuple[Role, ...], *, other_than: str | None
 ) -> tuple[Claim, ...]:
     """Who else holds these roles of a party (AM-19)."""
     key = party.folded

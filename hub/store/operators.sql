@@ -20,7 +20,7 @@ from platform p where platform_id = $1
 -- Other platforms that hold one of these roles ($4) of a party.
 select party.role, platform_id::text, platform.name as platform_name
 from party join platform using (platform_id)
-where country_code = $1 and party_id = $2 and platform_id <> $3 and party.role = any($4::text[]) and not is_quarantined
+where country_code = $1 and party_id = $2 and platform_id is distinct from $3::uuid and party.role = any($4::text[]) and not is_quarantined
 order by party.role
 
 -- name: invite_role
