@@ -43,9 +43,10 @@ class Driven:
 
     async def received(self, **query: Any) -> list[Any]:
         """List the record."""
-        return (await self.get("/received", **query))["items"]
+        items: list[Any] = (await self.get("/received", **query))["items"]
+        return items
 
-    async def fault(self, fault: str, **params: Any) -> Any:
+    async def fault(self, fault: str | int, **params: Any) -> Any:
         """Switch a fault on."""
         return await self.post("/faults", {"fault": fault, **params})
 

@@ -1,20 +1,27 @@
 """Two simulated partners register at each other, renew and end it, and refuse what OCPI refuses."""
 
+from typing import Any
+
 import pytest
 
 from infra.dev.partner.wire import authorization
 from tests.integration.partner_rig import Driven, a_pair, a_partner, connect
 
 
-async def get(driven: Driven, url: str, header: str | None) -> tuple[int, dict]:
+async def get(driven: Driven, url: str, header: str | None) -> tuple[int, dict[str, Any]]:
     headers = {"Authorization": header} if header else {}
     async with driven.session.get(url, headers=headers) as response:
         return response.status, await response.json()
 
 
-async def test_handshake_leaves_both_sides_registered_and_the_invitation_dead():
+def invited(driven: Driven) -> str:
+    assert driven.partner.token is not None
+    return driven.partner.token
+
+
+async def test_handshake_leaves_both_sides_registered_and_the_invitation_dead() -> None:
     async with a_partner("cpo", "NL/CPO") as cpo, a_partner("emsp", "NL/MSP") as emsp:
-        invitation = emsp.partner.token
+        invitation = invited(emsp)
         assert (await get(emsp, emsp.partner.versions_url, None))[0] == 401
         assert (await get(emsp, emsp.partner.versions_url, authorization(invitation)))[0] == 200
         await connect(cpo, emsp)
@@ -26,7 +33,7 @@ async def test_handshake_leaves_both_sides_registered_and_the_invitation_dead():
         assert ours["peer"]["roles"][0]["party_id"] == "MSP"
 
 
-async def test_sender_calls_versions_and_details_then_credentials_and_is_called_back_within_it():
+async def test_sender_calls_versions_and_details_then_credentials_and_is_called_back_within_it() -> None:
     async with a_pair() as (cpo, emsp):
         asked = [(record["method"], record["path"]) for record in await emsp.received()]
         assert asked == [("GET", "/ocpi/versions"), ("GET", "/ocpi/2.2.1"), ("POST", "/ocpi/2.2.1/credentials")]
@@ -36,13 +43,13 @@ async def test_sender_calls_versions_and_details_then_credentials_and_is_called_
         assert post["at"] < back[0]["at"] <= back[1]["answer"]["at"] < post["answer"]["at"]
 
 
-async def test_handshake_has_no_deviation_on_either_side():
+async def test_handshake_has_no_deviation_on_either_side() -> None:
     async with a_pair() as (cpo, emsp):
         assert await cpo.get("/deviations") == []
         assert await emsp.get("/deviations") == []
 
 
-async def test_details_list_the_interfaces_of_the_role():
+async def test_details_list_the_interfaces_of_the_role() -> None:
     async with a_pair() as (cpo, emsp):
         of_emsp = {(e["module"], e["interface"]) for e in (await cpo.get("/state"))["endpoints"]}
         of_cpo = {(e["module"], e["interface"]) for e in (await emsp.get("/state"))["endpoints"]}
@@ -54,7 +61,7 @@ async def test_details_list_the_interfaces_of_the_role():
         assert ("locations", "SENDER") not in of_emsp
 
 
-async def test_credentials_list_every_party_with_every_role():
+async def test_credentials_list_every_party_with_every_role() -> None:
     async with a_partner("both", "NL/ONE", "BE/TWO") as many, a_partner("emsp", "NL/MSP") as emsp:
         await connect(many, emsp)
         roles = (await emsp.get("/state"))["peer"]["roles"]
@@ -67,19 +74,19 @@ async def test_credentials_list_every_party_with_every_role():
         assert all(r["business_details"]["name"] for r in roles)
 
 
-async def test_invitation_opens_no_functional_module():
+async def test_invitation_opens_no_functional_module() -> None:
     async with a_partner("emsp", "NL/MSP") as emsp:
         url = emsp.partner.versions_url.replace("versions", "2.2.1/sender/tokens")
-        assert (await get(emsp, url, authorization(emsp.partner.token)))[0] == 401
+        assert (await get(emsp, url, authorization(invited(emsp))))[0] == 401
 
 
-async def test_raw_token_is_accepted_and_noted():
+async def test_raw_token_is_accepted_and_noted() -> None:
     async with a_partner("emsp", "NL/MSP") as emsp:
-        assert (await get(emsp, emsp.partner.versions_url, f"Token {emsp.partner.token}"))[0] == 200
+        assert (await get(emsp, emsp.partner.versions_url, f"Token {invited(emsp)}"))[0] == 200
         assert "authorization" in [found["rule"] for found in await emsp.get("/deviations")]
 
 
-async def test_rotation_renews_both_tokens_and_traffic_goes_on():
+async def test_rotation_renews_both_tokens_and_traffic_goes_on() -> None:
     async with a_pair() as (cpo, emsp):
         before = await emsp.get("/state")
         await cpo.post("/rotate")
@@ -93,14 +100,14 @@ async def test_rotation_renews_both_tokens_and_traffic_goes_on():
         assert [r["method"] for r in await emsp.received(module="credentials")] == ["POST", "PUT"]
 
 
-async def test_receiver_can_rotate_too():
+async def test_receiver_can_rotate_too() -> None:
     async with a_pair() as (cpo, emsp):
         await emsp.post("/rotate")
         assert (await cpo.send("GET", "versions"))["status"] == 200
         assert (await emsp.send("GET", "versions"))["status"] == 200
 
 
-async def test_unregistering_ends_both_sides_and_a_new_invitation_starts_again():
+async def test_unregistering_ends_both_sides_and_a_new_invitation_starts_again() -> None:
     async with a_pair() as (cpo, emsp):
         await cpo.post("/unregister")
         assert not (await cpo.get("/state"))["registered"]
@@ -111,7 +118,7 @@ async def test_unregistering_ends_both_sides_and_a_new_invitation_starts_again()
 
 
 @pytest.mark.parametrize(("method", "registered"), [("POST", True), ("PUT", False), ("DELETE", False)])
-async def test_credentials_method_out_of_place_is_405(method: str, registered: bool):
+async def test_credentials_method_out_of_place_is_405(method: str, registered: bool) -> None:
     async with a_pair() as (cpo, emsp):
         headers = {}
         if registered:
@@ -119,18 +126,18 @@ async def test_credentials_method_out_of_place_is_405(method: str, registered: b
             status, headers = answer["status"], answer["headers"]
         else:
             await emsp.post("/unregister")
-            invited = await emsp.post("/invite")
-            url = invited["versions_url"].replace("versions", "2.2.1/credentials")
-            header = {"Authorization": authorization(invited["token"])}
+            invitation = await emsp.post("/invite")
+            url = invitation["versions_url"].replace("versions", "2.2.1/credentials")
+            header = {"Authorization": authorization(invitation["token"])}
             async with cpo.session.request(method, url, headers=header) as response:
                 status, headers = response.status, {k.lower(): v for k, v in response.headers.items()}
         assert status == 405
         assert "GET" in headers["allow"]
 
 
-async def test_caller_that_cannot_be_called_back_gets_3001_and_may_try_again():
+async def test_caller_that_cannot_be_called_back_gets_3001_and_may_try_again() -> None:
     async with a_partner("emsp", "NL/MSP") as emsp:
-        invitation = emsp.partner.token
+        invitation = invited(emsp)
         url = emsp.partner.versions_url.replace("versions", "2.2.1/credentials")
         posted = {"token": "nobody", "url": "http://127.0.0.1:1/versions", "roles": []}
         headers = {"Authorization": authorization(invitation)}
@@ -139,7 +146,7 @@ async def test_caller_that_cannot_be_called_back_gets_3001_and_may_try_again():
         assert (await get(emsp, emsp.partner.versions_url, authorization(invitation)))[0] == 200
 
 
-async def test_wrong_token_is_a_refused_order_that_changes_nothing():
+async def test_wrong_token_is_a_refused_order_that_changes_nothing() -> None:
     async with a_partner("cpo", "NL/CPO") as cpo, a_partner("emsp", "NL/MSP") as emsp:
         order = {"versions_url": emsp.partner.versions_url, "token": "wrong"}
         status, error = await cpo.refusal("/register", order)
@@ -148,21 +155,21 @@ async def test_wrong_token_is_a_refused_order_that_changes_nothing():
         assert not (await cpo.get("/state"))["registered"]
 
 
-async def test_control_answers_no_web_page_and_no_other_host_name():
+async def test_control_answers_no_web_page_and_no_other_host_name() -> None:
     async with a_partner("cpo", "NL/CPO") as cpo:
         for headers in ({"Origin": "http://evil.example"}, {"Host": "evil.example"}):
             async with cpo.session.get(cpo.partner.control_url + "/state", headers=headers) as response:
                 assert response.status == 403
 
 
-async def test_tokens_are_nowhere_shown_in_full():
+async def test_tokens_are_nowhere_shown_in_full() -> None:
     async with a_pair() as (cpo, _):
         shown = str(await cpo.get("/state")) + str(await cpo.received(bodies="false"))
         assert "sim~" not in shown
         assert "sim…" in shown
 
 
-async def test_port_that_is_taken_is_an_error():
+async def test_port_that_is_taken_is_an_error() -> None:
     async with a_partner("cpo", "NL/CPO") as cpo:
         port = int(cpo.partner.versions_url.split(":")[2].split("/")[0])
         with pytest.raises(OSError):
@@ -170,7 +177,7 @@ async def test_port_that_is_taken_is_an_error():
                 pass
 
 
-async def test_answers_of_configuration_modules_have_ids_and_no_routing_headers():
+async def test_answers_of_configuration_modules_have_ids_and_no_routing_headers() -> None:
     async with a_pair() as (cpo, _):
         answer = await cpo.send("GET", "versions")
         assert answer["headers"]["x-request-id"] == answer["request_id"]

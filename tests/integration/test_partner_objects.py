@@ -3,6 +3,7 @@
 import hashlib
 import json
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -23,11 +24,11 @@ from tests.integration.partner_rig import (
 LATER = "2026-06-01T12:00:00Z"
 
 
-async def stored(driven: Driven, module: str) -> list[dict]:
+async def stored(driven: Driven, module: str) -> list[dict[str, Any]]:
     return [held["object"] for held in await driven.get(f"/store/{module}")]
 
 
-async def test_push_all_arrives_byte_for_byte(tmp_path: Path):
+async def test_push_all_arrives_byte_for_byte(tmp_path: Path) -> None:
     text = "[" + ", ".join(json.dumps(a_location(f"L{n}"), indent=n) for n in range(20)) + "]"
     (tmp_path / "locations.json").write_text(text)
     foreign = json.dumps(a_location("X", party_id="OTH"))
@@ -43,7 +44,7 @@ async def test_push_all_arrives_byte_for_byte(tmp_path: Path):
         assert len({result["correlation_id"] for result in pushed["results"]}) == 21
 
 
-async def test_record_holds_headers_body_and_answer():
+async def test_record_holds_headers_body_and_answer() -> None:
     async with a_pair() as (cpo, emsp):
         raw = json.dumps(a_location(), indent=3)
         sent = await cpo.send("PUT", "locations", "NL/CPO/L%31", to="NL/MSP", raw=raw)
@@ -58,7 +59,7 @@ async def test_record_holds_headers_body_and_answer():
         assert sent["at"] < record["at"] < record["answer"]["at"]
 
 
-async def test_answer_has_swapped_routing_headers_and_the_ids():
+async def test_answer_has_swapped_routing_headers_and_the_ids() -> None:
     async with a_pair() as (cpo, _):
         sent = await cpo.send("PUT", "tariffs", "NL/CPO/T1", to="NL/MSP", body=a_tariff())
         headers = sent["headers"]
@@ -66,7 +67,7 @@ async def test_answer_has_swapped_routing_headers_and_the_ids():
         assert (headers["x-request-id"], headers["x-correlation-id"]) == (sent["request_id"], sent["correlation_id"])
 
 
-async def test_names_compare_without_case():
+async def test_names_compare_without_case() -> None:
     async with a_pair() as (cpo, emsp):
         await cpo.send("PUT", "locations", "NL/CPO/L1", to="NL/MSP", body=a_location())
         again = await cpo.send("PUT", "locations", "nl/cpo/l1", to="nl/msp", body=a_location(city="Nijmegen"))
@@ -74,7 +75,7 @@ async def test_names_compare_without_case():
         assert [held["city"] for held in await stored(emsp, "locations")] == ["Nijmegen"]
 
 
-async def test_evse_and_connector_change_their_location_and_move_its_clock():
+async def test_evse_and_connector_change_their_location_and_move_its_clock() -> None:
     async with a_pair() as (cpo, emsp):
         await cpo.send("PUT", "locations", "NL/CPO/L1", to="NL/MSP", body=a_location())
         change = {"status": "CHARGING", "last_updated": LATER}
@@ -95,7 +96,7 @@ async def test_evse_and_connector_change_their_location_and_move_its_clock():
         assert shown["body"]["data"] == location["evses"][1]
 
 
-async def test_own_objects_follow_what_was_pushed_of_them():
+async def test_own_objects_follow_what_was_pushed_of_them() -> None:
     async with a_pair() as (cpo, emsp):
         await cpo.send("PUT", "locations", "NL/CPO/L1", to="NL/MSP", body=a_location())
         await cpo.send(
@@ -105,14 +106,14 @@ async def test_own_objects_follow_what_was_pushed_of_them():
         assert shown["body"]["data"]["status"] == "CHARGING"
 
 
-async def test_patch_or_part_of_an_unknown_object_is_404():
+async def test_patch_or_part_of_an_unknown_object_is_404() -> None:
     async with a_pair() as (cpo, _):
         for method, path in (("PATCH", "NL/CPO/L9"), ("PUT", "NL/CPO/L9/E1"), ("PATCH", "NL/CPO/L9/E1")):
             sent = await cpo.send(method, "locations", path, to="NL/MSP", body=an_evse())
             assert (sent["status"], sent["status_code"]) == (404, 2001), (method, path)
 
 
-async def test_number_keeps_its_digits_through_a_patch():
+async def test_number_keeps_its_digits_through_a_patch() -> None:
     async with a_pair() as (cpo, emsp):
         raw = json.dumps(a_session()).replace('"kwh": 0', '"kwh": 0.10')
         await cpo.send("PUT", "sessions", "NL/CPO/S1", to="NL/MSP", raw=raw)
@@ -121,7 +122,7 @@ async def test_number_keeps_its_digits_through_a_patch():
             assert '"kwh":0.10,' in await response.text()
 
 
-async def test_session_patch_appends_periods_and_put_replaces_them():
+async def test_session_patch_appends_periods_and_put_replaces_them() -> None:
     async with a_pair() as (cpo, emsp):
         await cpo.send("PUT", "sessions", "NL/CPO/S1", to="NL/MSP", body=a_session())
         for _ in range(2):
@@ -138,7 +139,7 @@ async def test_session_patch_appends_periods_and_put_replaces_them():
         assert len((await stored(emsp, "sessions"))[0]["charging_periods"]) == 1
 
 
-async def test_tariff_can_be_deleted_and_a_location_cannot():
+async def test_tariff_can_be_deleted_and_a_location_cannot() -> None:
     async with a_pair() as (cpo, emsp):
         await cpo.send("PUT", "tariffs", "NL/CPO/T1", to="NL/MSP", body=a_tariff())
         assert (await cpo.send("DELETE", "tariffs", "NL/CPO/T1", to="NL/MSP"))["status"] == 200
@@ -148,7 +149,7 @@ async def test_tariff_can_be_deleted_and_a_location_cannot():
         assert (refused["status"], refused["headers"]["allow"]) == (405, "GET, PATCH, PUT")
 
 
-async def test_tokens_of_two_types_are_two_tokens():
+async def test_tokens_of_two_types_are_two_tokens() -> None:
     async with a_pair() as (cpo, emsp):
         app_user = a_token(type="APP_USER")
         await emsp.send("PUT", "tokens", "NL/MSP/012345678", to="NL/CPO", body=a_token())
@@ -158,7 +159,7 @@ async def test_tokens_of_two_types_are_two_tokens():
         assert [(t["type"], t["valid"]) for t in await stored(cpo, "tokens")] == [("RFID", True), ("APP_USER", False)]
 
 
-async def test_cdr_is_taken_once_and_stands_at_its_location():
+async def test_cdr_is_taken_once_and_stands_at_its_location() -> None:
     async with a_pair() as (cpo, emsp):
         first = await cpo.send("POST", "cdrs", to="NL/MSP", body=a_cdr())
         again = await cpo.send("POST", "cdrs", to="NL/MSP", body=a_cdr())
@@ -170,7 +171,7 @@ async def test_cdr_is_taken_once_and_stands_at_its_location():
         assert len(await stored(emsp, "cdrs")) == 1
 
 
-async def test_client_info_is_kept_per_role():
+async def test_client_info_is_kept_per_role() -> None:
     async with a_pair() as (cpo, emsp):
         info = {"country_code": "BE", "party_id": "TWO", "role": "CPO", "status": "CONNECTED", "last_updated": LATER}
         for role in ("CPO", "EMSP"):
@@ -182,7 +183,7 @@ async def test_client_info_is_kept_per_role():
         assert await emsp.get("/deviations") == []
 
 
-async def test_each_party_of_a_platform_has_its_own_copy():
+async def test_each_party_of_a_platform_has_its_own_copy() -> None:
     async with a_partner("cpo", "NL/CPO") as cpo, a_partner("emsp", "NL/MSP", "BE/TWO") as emsp:
         await connect(cpo, emsp)
         for party in ("NL/MSP", "BE/TWO"):
@@ -193,7 +194,7 @@ async def test_each_party_of_a_platform_has_its_own_copy():
         assert shown["body"]["data"]["currency"] == "BE"
 
 
-async def test_pull_follows_links_to_the_end_and_stores_what_it_read():
+async def test_pull_follows_links_to_the_end_and_stores_what_it_read() -> None:
     async with a_pair(page_limit=3) as (cpo, emsp):
         await cpo.post("/own", [a_location(f"L{n}") for n in range(8)])
         pulled = await emsp.post("/pull", {"module": "locations", "to": "NL/CPO"})
@@ -203,7 +204,7 @@ async def test_pull_follows_links_to_the_end_and_stores_what_it_read():
         assert [held["sha256"] for held in ours] == [held["sha256"] for held in theirs]
 
 
-async def test_pull_as_the_new_truth_drops_what_is_gone():
+async def test_pull_as_the_new_truth_drops_what_is_gone() -> None:
     async with a_pair() as (cpo, emsp):
         await cpo.post("/own", [a_tariff("T1"), a_tariff("T2")])
         await emsp.post("/pull", {"module": "tariffs", "to": "NL/CPO"})
@@ -213,7 +214,7 @@ async def test_pull_as_the_new_truth_drops_what_is_gone():
         assert [tariff["id"] for tariff in await stored(emsp, "tariffs")] == ["T2"]
 
 
-async def test_list_filters_by_date_party_and_page():
+async def test_list_filters_by_date_party_and_page() -> None:
     async with a_partner("cpo", "NL/CPO", "BE/TWO") as cpo, a_partner("emsp", "NL/MSP") as emsp:
         await connect(cpo, emsp)
         days = [a_location(f"L{day}", last_updated=f"2026-06-0{day}T00:00:00Z") for day in range(1, 5)]
@@ -230,7 +231,7 @@ async def test_list_filters_by_date_party_and_page():
         assert len(await ids(None)) == 5
 
 
-async def test_page_headers_tell_total_limit_and_the_next_page_with_its_filters():
+async def test_page_headers_tell_total_limit_and_the_next_page_with_its_filters() -> None:
     async with a_pair(page_limit=2) as (cpo, emsp):
         await cpo.post("/own", [a_tariff(f"T{n}") for n in range(3)])
         query = {"date_from": "2026-01-01T00:00:00Z"}
@@ -244,13 +245,13 @@ async def test_page_headers_tell_total_limit_and_the_next_page_with_its_filters(
         assert [tariff["id"] for tariff in last["body"]["data"]] == ["T2"]
 
 
-async def test_sessions_are_listed_with_date_from_only():
+async def test_sessions_are_listed_with_date_from_only() -> None:
     async with a_pair() as (_, emsp):
         refused = await emsp.send("GET", "sessions", interface="sender", to="NL/CPO")
         assert (refused["status"], refused["status_code"]) == (200, 2001)
 
 
-async def test_module_that_is_left_out_is_neither_listed_nor_there():
+async def test_module_that_is_left_out_is_neither_listed_nor_there() -> None:
     async with a_partner("emsp", "NL/MSP", without=("tariffs",)) as emsp, a_partner("cpo", "NL/CPO") as cpo:
         await connect(cpo, emsp)
         status, error = await cpo.refusal("/send", {"method": "GET", "module": "tariffs", "path": "NL/CPO/T1"})
@@ -260,7 +261,7 @@ async def test_module_that_is_left_out_is_neither_listed_nor_there():
         assert gone["status"] == 404
 
 
-async def test_order_overrides_headers_body_and_token():
+async def test_order_overrides_headers_body_and_token() -> None:
     async with a_pair() as (cpo, emsp):
         await cpo.send(
             "PUT",
@@ -277,7 +278,7 @@ async def test_order_overrides_headers_body_and_token():
         assert (await cpo.send("GET", "versions", authorization=None))["status"] == 401
 
 
-async def test_body_that_cannot_be_merged_is_a_recorded_500(caplog: pytest.LogCaptureFixture):
+async def test_body_that_cannot_be_merged_is_a_recorded_500(caplog: pytest.LogCaptureFixture) -> None:
     async with a_pair() as (cpo, emsp):
         await cpo.send("PUT", "sessions", "NL/CPO/S1", to="NL/MSP", body=a_session())
         change = {"charging_periods": 5, "last_updated": LATER}

@@ -48,7 +48,7 @@ async def ask(session: aiohttp.ClientSession, method: str, url: str, order: Any 
         return await response.json()
 
 
-async def test_process_says_ready_serves_and_stops_with_exit_code_0():
+async def test_process_says_ready_serves_and_stops_with_exit_code_0() -> None:
     async with aiohttp.ClientSession() as session:
         async with a_process("--role", "cpo", "--party", "NL/CPO") as (process, ready):
             assert ready["versions_url"].startswith("http://127.0.0.1:")
@@ -58,7 +58,7 @@ async def test_process_says_ready_serves_and_stops_with_exit_code_0():
         assert process.returncode == 0
 
 
-async def test_process_registers_on_start_and_goes_on_after_a_restart(tmp_path: Path):
+async def test_process_registers_on_start_and_goes_on_after_a_restart(tmp_path: Path) -> None:
     state = tmp_path / "partner.json"
     (tmp_path / "own.json").write_text(json.dumps([a_location()]))
     async with a_partner("emsp", "NL/MSP") as emsp, aiohttp.ClientSession() as session:
@@ -76,7 +76,7 @@ async def test_process_registers_on_start_and_goes_on_after_a_restart(tmp_path: 
             assert (await ask(session, "POST", after["control_url"] + "/push_all", order))["accepted"] == 1
 
 
-async def test_killed_process_still_has_the_tokens_of_its_handshake(tmp_path: Path):
+async def test_killed_process_still_has_the_tokens_of_its_handshake(tmp_path: Path) -> None:
     state = tmp_path / "partner.json"
     async with a_partner("emsp", "NL/MSP") as emsp, aiohttp.ClientSession() as session:
         arguments = ["--role", "cpo", "--party", "NL/CPO", "--state", state]
@@ -94,7 +94,7 @@ async def test_killed_process_still_has_the_tokens_of_its_handshake(tmp_path: Pa
             assert (await emsp.send("GET", "versions"))["status"] == 200
 
 
-async def test_process_tries_again_while_the_hub_is_not_ready():
+async def test_process_tries_again_while_the_hub_is_not_ready() -> None:
     async with a_partner("emsp", "NL/MSP") as emsp:
         await emsp.fault("503", module="versions", times=2)
         arguments = ["--role", "cpo", "--party", "NL/CPO", "--hub-token", emsp.partner.token]
@@ -102,7 +102,7 @@ async def test_process_tries_again_while_the_hub_is_not_ready():
             assert (await emsp.get("/state"))["registered"]
 
 
-async def test_process_that_the_hub_refuses_ends_with_one_line():
+async def test_process_that_the_hub_refuses_ends_with_one_line() -> None:
     async with a_partner("emsp", "NL/MSP") as emsp:
         arguments = ["--role", "cpo", "--party", "NL/CPO", "--hub-token", "wrong"]
         process = await started(*arguments, "--hub-versions-url", emsp.partner.versions_url)
@@ -112,7 +112,7 @@ async def test_process_that_the_hub_refuses_ends_with_one_line():
     assert errors.count(b"\n") == 1
 
 
-async def test_process_stops_while_it_waits_for_a_hub():
+async def test_process_stops_while_it_waits_for_a_hub() -> None:
     async with a_partner("emsp", "NL/MSP") as emsp:
         await emsp.fault("hang")
         arguments = ["--role", "cpo", "--party", "NL/CPO", "--hub-token", emsp.partner.token]
@@ -123,7 +123,7 @@ async def test_process_stops_while_it_waits_for_a_hub():
     assert (process.returncode, output, errors) == (0, b"", b"")
 
 
-async def test_wrong_start_is_one_line_that_says_why(tmp_path: Path):
+async def test_wrong_start_is_one_line_that_says_why(tmp_path: Path) -> None:
     (tmp_path / "bad.json").write_text("[1]")
     for arguments, code, told in (
         (["--role", "cpo", "--party", "Netherlands"], 2, b"like NL/ABC"),
@@ -136,7 +136,7 @@ async def test_wrong_start_is_one_line_that_says_why(tmp_path: Path):
         assert (process.returncode, told in errors.splitlines()[-1]) == (code, True), errors
 
 
-async def test_store_survives_byte_for_byte(tmp_path: Path):
+async def test_store_survives_byte_for_byte(tmp_path: Path) -> None:
     state = tmp_path / "state.json"
     async with a_partner("cpo", "NL/CPO", state=state) as cpo:
         await cpo.post("/own", [a_tariff()])

@@ -15,7 +15,7 @@ async def authorize(cpo: Driven, uid: str, to: str = "NL/MSP", **order: Any) -> 
     return await cpo.send("POST", "tokens", f"{uid}/authorize", interface="sender", to=to, **order)
 
 
-async def test_authorize_tells_what_the_own_token_says():
+async def test_authorize_tells_what_the_own_token_says() -> None:
     async with a_pair() as (cpo, emsp):
         await emsp.post("/own", [a_token("GOOD"), a_token("BAD", valid=False), a_token("LATE")])
         await emsp.post("/behaviour", {"allowed": {"LATE": "EXPIRED"}})
@@ -29,7 +29,7 @@ async def test_authorize_tells_what_the_own_token_says():
         assert answers["GOOD"]["authorization_reference"]
 
 
-async def test_authorize_gives_the_location_back_and_minds_the_type():
+async def test_authorize_gives_the_location_back_and_minds_the_type() -> None:
     async with a_pair() as (cpo, emsp):
         await emsp.post("/own", a_token("A1", type="APP_USER"))
         place = {"location_id": "L1", "evse_uids": ["E1"]}
@@ -39,7 +39,7 @@ async def test_authorize_gives_the_location_back_and_minds_the_type():
         assert (unknown["status"], unknown["status_code"], "data" in unknown["body"]) == (404, 2004, False)
 
 
-async def test_authorize_asks_the_addressed_party_only():
+async def test_authorize_asks_the_addressed_party_only() -> None:
     async with a_partner("cpo", "NL/CPO") as cpo, a_partner("emsp", "NL/MSP", "BE/TWO") as emsp:
         await connect(cpo, emsp)
         await emsp.post("/own", a_token("GOOD"))
@@ -48,7 +48,7 @@ async def test_authorize_asks_the_addressed_party_only():
         assert (other["status"], other["headers"]["ocpi-from-party-id"]) == (404, "TWO")
 
 
-async def test_command_is_accepted_at_once_and_its_result_comes_to_the_response_url():
+async def test_command_is_accepted_at_once_and_its_result_comes_to_the_response_url() -> None:
     async with a_pair() as (cpo, emsp):
         order = {"command": "START_SESSION", "body": start_session(), "to": "NL/CPO", "wait_s": 5}
         given = await emsp.post("/command", order)
@@ -64,7 +64,7 @@ async def test_command_is_accepted_at_once_and_its_result_comes_to_the_response_
         assert await emsp.get("/deviations") == []
 
 
-async def test_command_result_is_as_told():
+async def test_command_result_is_as_told() -> None:
     async with a_pair() as (cpo, emsp):
         await cpo.post("/behaviour", {"command_result": "EVSE_OCCUPIED", "command_delay_ms": 1})
         order = {"command": "UNLOCK_CONNECTOR", "to": "NL/CPO", "wait_s": 5}
@@ -72,7 +72,7 @@ async def test_command_result_is_as_told():
         assert (await emsp.post("/command", order))["result"] == {"result": "EVSE_OCCUPIED"}
 
 
-async def test_command_that_is_not_accepted_has_no_result():
+async def test_command_that_is_not_accepted_has_no_result() -> None:
     async with a_pair() as (cpo, emsp):
         await cpo.post("/behaviour", {"command_response": "REJECTED", "command_delay_ms": 0})
         given = await emsp.post("/command", {"command": "START_SESSION", "body": start_session(), "to": "NL/CPO"})
@@ -80,7 +80,7 @@ async def test_command_that_is_not_accepted_has_no_result():
         assert await cpo.get("/callbacks") == []
 
 
-async def test_unknown_session_is_told_where_sessions_are_checked():
+async def test_unknown_session_is_told_where_sessions_are_checked() -> None:
     async with a_pair() as (cpo, emsp):
         await cpo.post("/behaviour", {"check_sessions": True, "command_delay_ms": 1})
         await cpo.post("/own", a_session("S1"))
@@ -91,7 +91,7 @@ async def test_unknown_session_is_told_where_sessions_are_checked():
         assert known["result"] == {"result": "ACCEPTED"}
 
 
-async def test_started_session_is_pushed_when_told_to():
+async def test_started_session_is_pushed_when_told_to() -> None:
     async with a_pair() as (cpo, emsp):
         await cpo.post("/behaviour", {"push_session": True, "command_delay_ms": 1})
         order = {"command": "START_SESSION", "body": start_session(), "to": "NL/CPO", "wait_s": 5}
@@ -103,7 +103,7 @@ async def test_started_session_is_pushed_when_told_to():
 
 
 @pytest.mark.parametrize("method", ["GET", "PUT", "DELETE"])
-async def test_charging_profile_is_answered_and_its_result_posted(method: str):
+async def test_charging_profile_is_answered_and_its_result_posted(method: str) -> None:
     async with a_pair() as (cpo, emsp):
         await cpo.post("/behaviour", {"command_delay_ms": 1})
         url = emsp.partner.versions_url.replace("versions", "2.2.1/sender/chargingprofiles/R1")
@@ -119,7 +119,7 @@ async def test_charging_profile_is_answered_and_its_result_posted(method: str):
         assert await cpo.get("/deviations") == []
 
 
-async def test_active_profile_is_taken():
+async def test_active_profile_is_taken() -> None:
     async with a_pair() as (cpo, emsp):
         profile = {"charging_rate_unit": "W", "charging_profile_period": [{"start_period": 0, "limit": 16}]}
         body = {"start_date_time": "2026-06-01T10:00:00Z", "charging_profile": profile}
@@ -128,7 +128,7 @@ async def test_active_profile_is_taken():
         assert (await emsp.get("/store/chargingprofiles"))[0]["object"] == body
 
 
-async def test_charging_preferences_are_accepted():
+async def test_charging_preferences_are_accepted() -> None:
     async with a_pair() as (_, emsp):
         sent = await emsp.send(
             "PUT",
@@ -141,6 +141,6 @@ async def test_charging_preferences_are_accepted():
         assert (sent["status_code"], sent["body"]["data"]) == (1000, "ACCEPTED")
 
 
-async def test_unknown_behaviour_is_refused():
+async def test_unknown_behaviour_is_refused() -> None:
     async with a_partner("cpo", "NL/CPO") as cpo:
         assert (await cpo.refusal("/behaviour", {"command_mood": "good"}))[0] == 400
