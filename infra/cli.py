@@ -57,6 +57,17 @@ def worker(name: Annotated[str, typer.Argument(help="relay, fanout or ledger")])
     run_worker(name, load_settings())
 
 
+@app.command(
+    context_settings={"allow_extra_args": True, "ignore_unknown_options": True, "help_option_names": []},
+    add_help_option=False,
+)
+def simulate(context: typer.Context, role: Annotated[str, typer.Argument(help="cpo, emsp or both")] = "") -> None:
+    """Run a simulated partner platform: hub simulate cpo --party NL/ABC … (hub simulate cpo --help)."""
+    from infra.dev.partner.__main__ import main as run_partner
+
+    raise typer.Exit(run_partner(["--role", role, *context.args] if role not in {"", "--help"} else ["--help"]))
+
+
 @db.command("migrate")
 def db_migrate() -> None:
     """Bring the database at HUB_POSTGRES_URL to this release's schema."""
