@@ -69,6 +69,8 @@ class AdminClient:
     def find(cls, data_dir: Path) -> "AdminClient":
         """The hub of the environment, else of the data directory."""
         url, token = os.environ.get("HUB_ADMIN_URL", ""), _token_from_environment()
+        if url and not url.startswith(("http://", "https://")):
+            fail(Exit.USAGE, f"HUB_ADMIN_URL={url!r} is not a URL such as http://127.0.0.1:8080")
         if url and token:
             return cls(url, token)
         known = _read_hub_file(data_dir, needs_url=not url)

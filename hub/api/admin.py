@@ -1,0 +1,137 @@
+"""The operators' HTTP API under `/admin/v1`: a thin door to `hub.operations`, for the command line and for scripts.
+
+Every request shows the operator token as `Authorization: Bearer …`. Errors are `{"error": {"code", "message"}}`.
+"""
+
+from dataclasses import dataclass
+from typing import Annotated, Any, Final, TypeVar
+from uuid import UUID
+
+from fastapi import APIRouter, Query
+
+from hub.api.admin_errors import OperationDeclinedError, error_answer, guarded_route
+from hub.api.admin_models import ErrorBody, Invite, PartyText
+from hub.messaging.topics import Topics
+from hub.ocpi.parties import PartyId
+from hub.operations import inspect
+from hub.operations.declined import Declined
+from hub.operations.invite import Invitation, invite
+from hub.operations.listing import SettingRow, list_settings
+from hub.operations.status import HubStatus, status
+from hub.operations.suspend import StatusChange, resume, suspend
+from hub.settings import Settings
+from hub.store.operators import PartyRow
+from hub.store.pool import Store
+from hub.store.secrets import Secrets
+
+PREFIX: Final = "/admin/v1"
+OPERATOR: Final = "operator"
+"""The name in the audit: whoever holds the one operator token."""
+
+T = TypeVar("T")
+
+_ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": ErrorBody} for code in (401, 404, 409, 422, 502, 503)}
+
+
+@dataclass(frozen=True, slots=True)
+class AdminContext:
+    """What the use cases work with."""
+
+    store: Store
+    secrets: Secrets
+    settings: Settings
+    topics: Topics
+
+
+def router(context: AdminContext, operator_token: str) -> APIRouter:
+    """The API for one operator token; without a token it opens to nobody."""
+    made = APIRouter(prefix=PREFIX, route_class=guarded_route(operator_token), responses=_ERRORS, tags=["operators"])
+    _add_platforms(made, context)
+    _add_looks(made, context)
+    _add_hub(made, context)
+
+    @made.api_route("/{rest:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
+    async def nothing_here(rest: str) -> Any:
+        return error_answer(404, "no_such_resource", f"the admin API has no {PREFIX}/{rest} with this method")
+
+    return made
+
+
+def _add_platforms(made: APIRouter, context: AdminContext) -> None:
+    store = context.store
+
+    @made.post("/invitations", status_code=201)
+    async def invite_party(body: Invite) -> Invitation:
+        """Bind a party's roles to a platform; a new platform gets its one-time token, shown only here."""
+        return _done(
+            await invite(
+                store,
+                context.secrets,
+                operator=OPERATOR,
+                hub_party=context.settings.hub_party,
+                versions_url=f"{context.settings.ocpi_url}/versions",
+                party=PartyId.parse(body.party),
+                roles=tuple(dict.fromkeys(body.roles)),
+                name=body.name,
+                platform_id=str(body.platform_id) if body.platform_id else None,
+            )
+        )
+
+    @made.get("/parties")
+    async def list_parties() -> tuple[PartyRow, ...]:
+        """Every party in every role, quarantined ones included."""
+        return await inspect.list_parties(store)
+
+    @made.get("/platforms")
+    async def list_platforms(party: Annotated[PartyText | None, Query()] = None) -> tuple[inspect.PlatformSummary, ...]:
+        """All platforms, or those that host a party."""
+        return await inspect.list_platforms(store, PartyId.parse(party) if party else None)
+
+    @made.get("/platforms/{platform_id}")
+    async def show_platform(platform_id: UUID) -> inspect.PlatformDetail:
+        """One platform with its parties, endpoints and the dates of its tokens."""
+        return _done(await inspect.show_platform(store, str(platform_id)))
+
+    @made.post("/platforms/{platform_id}/suspend")
+    async def suspend_platform(platform_id: UUID) -> StatusChange:
+        """Cut a platform off; answered once no process reaches it any more."""
+        return _done(await suspend(store, operator=OPERATOR, platform_id=str(platform_id)))
+
+    @made.post("/platforms/{platform_id}/resume")
+    async def resume_platform(platform_id: UUID) -> StatusChange:
+        """Let a suspended platform back in."""
+        return _done(await resume(store, operator=OPERATOR, platform_id=str(platform_id)))
+
+
+def _add_looks(made: APIRouter, context: AdminContext) -> None:
+    @made.get("/exchanges")
+    async def show_exchange(correlation_id: Annotated[str, Query(min_length=1)]) -> inspect.Story:
+        """The story of one message in order."""
+        return _done(await inspect.show_exchange(context.store, correlation_id))
+
+    @made.get("/objects")
+    async def show_object(
+        module: Annotated[str, Query(min_length=1)],
+        party: Annotated[PartyText, Query()],
+        object_id: Annotated[str, Query(min_length=1)],
+    ) -> inspect.ObjectUnits:
+        """One object as the hub holds it, unit by unit; `raw` is the JSON exactly as it was pushed."""
+        return _done(await inspect.show_object(context.store, module, PartyId.parse(party), object_id))
+
+
+def _add_hub(made: APIRouter, context: AdminContext) -> None:
+    @made.get("/status")
+    async def show_status() -> HubStatus:
+        """The state of the hub; 200 also while its database or Kafka is away, which the body then says."""
+        return await status(context.store, context.settings, context.topics)
+
+    @made.get("/settings")
+    async def show_settings() -> tuple[SettingRow, ...]:
+        """The settings that this HTTP process runs with, secrets masked."""
+        return list_settings(context.settings)
+
+
+def _done(result: T | Declined) -> T:
+    if isinstance(result, Declined):
+        raise OperationDeclinedError(result)
+    return result
