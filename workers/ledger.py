@@ -35,6 +35,7 @@ _HOUSEKEEPING_SECONDS: Final = 3600.0
 _HOUSEKEEPING_RETRY_SECONDS: Final = 60.0
 
 Entry = tuple[Record, Row]
+BadRecord = tuple[Record, Exception]
 
 
 async def run(context: WorkerContext) -> None:
@@ -80,15 +81,16 @@ class Ledger:
         )
 
     async def start(self) -> None:
-        """Begin to read and to write.
+        """Begin to read and to write; the days are made first, so that rows find theirs.
 
         Raises:
             LogUnavailable: the broker does not answer.
         """
+        pause = await self._keep_days()
         await self._consumer.start()
         self._tasks = [
             asyncio.create_task(self._write_for_ever(), name="ledger"),
-            asyncio.create_task(self._keep_house(), name="ledger days"),
+            asyncio.create_task(self._keep_house(pause), name="ledger days"),
         ]
 
     async def run_until(self, stopping: asyncio.Event) -> None:
@@ -142,9 +144,10 @@ class Ledger:
     async def _write(self, batch: Sequence[Record]) -> None:
         """Write one batch, however long that takes, and commit it if its partitions are still ours."""
         epoch = self._consumer.epoch
+        buried: set[Record] = set()
         while epoch == self._consumer.epoch:
             try:
-                await self._write_once(batch)
+                await self._write_once(batch, buried)
             except (StoreUnavailable, LogUnavailable, asyncpg.PostgresError) as error:
                 log.warning("outcomes.not_written", count=len(batch), error=repr(error))
                 await asyncio.sleep(_RETRY_SECONDS)
@@ -153,26 +156,32 @@ class Ledger:
                 await self._consumer.commit({record.partition: record.offset + 1 for record in batch})
             return
 
-    async def _write_once(self, batch: Sequence[Record]) -> None:
+    async def _write_once(self, batch: Sequence[Record], buried: set[Record]) -> None:
+        """Store what can be stored, then bury the rest, each record once however often the batch is tried."""
         entries: list[Entry] = []
+        bad: list[BadRecord] = []
         for record in batch:
             try:
                 entries.append((record, row_of(decode_outcome(record.value))))
             except Invalid as error:
-                await self._bury(record, error)
-        OUTCOMES_STORED.inc(await self._store_all(entries))
+                bad.append((record, error))
+        OUTCOMES_STORED.inc(await self._store_all(entries, bad))
+        for record, why in sorted(bad, key=lambda entry: entry[0].offset):
+            if record not in buried:
+                await self._bury(record, why)
+                buried.add(record)
 
-    async def _store_all(self, entries: Sequence[Entry]) -> int:
-        """Write all entries that the table can hold; on a data error the batch is halved until the bad ones stand alone."""
+    async def _store_all(self, entries: Sequence[Entry], bad: list[BadRecord]) -> int:
+        """Write what the table can hold and add to `bad` what it cannot: on a data error the batch is halved."""
         try:
             async with self._store.transaction() as connection:
                 return await add_outcomes(connection, [row for _, row in entries])
         except asyncpg.DataError as error:
             if len(entries) == 1:
-                await self._bury(entries[0][0], error)
+                bad.append((entries[0][0], error))
                 return 0
         middle = len(entries) // 2
-        return await self._store_all(entries[:middle]) + await self._store_all(entries[middle:])
+        return await self._store_all(entries[:middle], bad) + await self._store_all(entries[middle:], bad)
 
     async def _bury(self, record: Record, error: Exception) -> None:
         origin = {
@@ -191,13 +200,17 @@ class Ledger:
         DEAD_LETTERS_WRITTEN.labels(record.topic).inc()
         log.error("outcome.buried", partition=record.partition, offset=record.offset, error=str(error))
 
-    async def _keep_house(self) -> None:
+    async def _keep_house(self, pause: float) -> None:
         while True:
-            pause = _HOUSEKEEPING_SECONDS
-            try:
-                dropped = await keep_days(self._store, datetime.now(UTC).date(), self._retention_days)
-                log.info("exchange_days.kept", dropped=dropped)
-            except (StoreUnavailable, asyncpg.PostgresError) as error:
-                log.warning("exchange_days.not_kept", error=repr(error))
-                pause = _HOUSEKEEPING_RETRY_SECONDS
             await asyncio.sleep(pause)
+            pause = await self._keep_days()
+
+    async def _keep_days(self) -> float:
+        """Make and drop days; returns the seconds until that is due again."""
+        try:
+            dropped = await keep_days(self._store, datetime.now(UTC).date(), self._retention_days)
+        except (StoreUnavailable, asyncpg.PostgresError) as error:
+            log.warning("exchange_days.not_kept", error=repr(error))
+            return _HOUSEKEEPING_RETRY_SECONDS
+        log.info("exchange_days.kept", dropped=dropped)
+        return _HOUSEKEEPING_SECONDS
