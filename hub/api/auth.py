@@ -3,8 +3,9 @@
 Rules AU-01 … AU-07; decision D-14. An unknown token costs at most a bounded number of look-ups, then the answer is immediate.
 """
 
+import asyncio
 import time
-from collections.abc import Mapping
+from collections.abc import Awaitable, Callable, Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from typing import Final
@@ -22,6 +23,9 @@ from hub.ocpi.status import (
 )
 from hub.store.directory import DirectoryKeeper
 from hub.store.secrets import Secrets
+from hub.telemetry import get_logger
+
+log = get_logger(__name__)
 
 _LOOKUPS_PER_SECOND: Final = 20.0
 _LOOKUPS_BURST: Final = 40.0
@@ -43,9 +47,15 @@ class Caller:
 class Gate:
     """Admits callers by their credentials token."""
 
-    def __init__(self, keeper: DirectoryKeeper, secrets: Secrets) -> None:
+    def __init__(
+        self, keeper: DirectoryKeeper, secrets: Secrets, retire: Callable[[str], Awaitable[None]]
+    ) -> None:
+        """`retire` drops the replaced tokens of a platform once it has used its newest (AM-21)."""
         self._keeper = keeper
         self._secrets = secrets
+        self._retire = retire
+        self._retiring: set[str] = set()
+        self._tasks: set[asyncio.Task[None]] = set()
         self._lookups = _LOOKUPS_BURST
         self._refilled_at = time.monotonic()
 
@@ -67,6 +77,7 @@ class Gate:
             return Refusal(TOKEN_UNKNOWN, TOKEN_UNKNOWN.message)
         if caller.platform.status is PlatformStatus.SUSPENDED:
             return Refusal(PLATFORM_SUSPENDED, PLATFORM_SUSPENDED.message)
+        self._note_use(caller)
         return caller
 
     async def admit_registered(self, headers: Mapping[str, str]) -> Caller | Refusal:
@@ -86,6 +97,24 @@ class Gate:
             if platform is not None:
                 return Caller(platform, token, text)
         return None
+
+    def _note_use(self, caller: Caller) -> None:
+        platform_id = caller.platform.platform_id
+        is_newest = caller.token.kind is TokenKind.ACCESS and caller.token.expires_at is None
+        if is_newest and platform_id in self._keeper.current.rotating and platform_id not in self._retiring:
+            self._retiring.add(platform_id)
+            task = asyncio.create_task(self._retire_replaced(platform_id))
+            self._tasks.add(task)
+            task.add_done_callback(self._tasks.discard)
+
+    async def _retire_replaced(self, platform_id: str) -> None:
+        try:
+            await self._retire(platform_id)
+            await self._keeper.refresh()
+        except StoreUnavailable as error:
+            log.warning("replaced_tokens.not_retired", platform_id=platform_id, error=str(error))
+        finally:
+            self._retiring.discard(platform_id)
 
     def _may_look_up(self) -> bool:
         now = time.monotonic()

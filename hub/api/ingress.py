@@ -35,6 +35,7 @@ from hub.ocpi.status import (
     INTERNAL,
     LOG_UNAVAILABLE,
     RECEIVER_SILENT,
+    STORE_UNAVAILABLE,
     SUCCESS,
     TOO_MANY_WAITING,
     Refusal,
@@ -49,6 +50,8 @@ from hub.telemetry import DEVIATIONS, REQUEST_SECONDS, REQUESTS_RECEIVED, REQUES
 log = get_logger(__name__)
 
 _RETRY_AFTER_SECONDS: Final = 2
+OLDEST_DIRECTORY_SECONDS: Final = 600.0
+"""How old a directory may be that could not be renewed, before requests are refused."""
 _PATH: Final = re.compile(r"/+ocpi/+([^/]+)/+(sender|receiver)/+([^/]+)(?:/(.*))?$", re.DOTALL)
 """The prefix may be written with doubled slashes; the tail is kept as it is (D-22)."""
 _OBJECT_PARAMETERS: Final = frozenset({"country_code", "party_id"})
@@ -116,6 +119,8 @@ class Ingress:
     async def _respond(
         self, scope: Scope, receive: Receive, headers: Mapping[str, str], ids: MessageIds, received_at: float
     ) -> Response:
+        if self._keeper.age_seconds > OLDEST_DIRECTORY_SECONDS:
+            return self._refused(_unavailable(STORE_UNAVAILABLE), ids, None)
         caller = await self._gate.admit_registered(headers)
         if isinstance(caller, Refusal):
             return self._refused(caller, ids, None)

@@ -39,6 +39,8 @@ class InboundToken:
     platform_id: str
     kind: TokenKind
     expires_at: datetime | None
+    is_replaced: bool = False
+    """A newer token was given; the first use of the newer one ends this one (AM-21)."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,6 +104,8 @@ class Directory:
     platforms: Mapping[str, Platform]
     tokens: Mapping[bytes, InboundToken]
     by_party: Mapping[PartyId, tuple[PartyRole, ...]]
+    rotating: frozenset[str]
+    """Platforms of which a replaced token is still open."""
     loaded_at: float
 
     @classmethod
@@ -121,7 +125,8 @@ class Directory:
                 if not entry.is_quarantined:
                     key = entry.party.folded
                     by_party[key] = (*by_party.get(key, ()), entry)
-        return cls(version, hub_party, agreements, platforms, tokens, by_party, loaded_at)
+        rotating = frozenset(token.platform_id for token in tokens.values() if token.is_replaced)
+        return cls(version, hub_party, agreements, platforms, tokens, by_party, rotating, loaded_at)
 
     def is_hub(self, party: PartyId) -> bool:
         """Whether this address is the hub's own."""

@@ -80,6 +80,11 @@ class DirectoryKeeper:
         return self._current
 
     @property
+    def age_seconds(self) -> float:
+        """How long ago the snapshot was last known to be current."""
+        return max(0.0, time.monotonic() - (self._leased_until - LEASE_SECONDS))
+
+    @property
     def may_send(self) -> bool:
         """Whether this process' lease runs, so that its snapshot may still be acted upon."""
         return time.monotonic() < self._leased_until
@@ -223,4 +228,4 @@ class DirectoryKeeper:
 
 
 def _inbound(row: Any) -> InboundToken:
-    return InboundToken(row["platform_id"], TokenKind(row["kind"]), row["expires_at"])
+    return InboundToken(row["platform_id"], TokenKind(row["kind"]), row["expires_at"], row["is_replaced"])

@@ -16,7 +16,7 @@ select platform_id::text, module, interface, url from endpoint
 
 -- name: tokens
 -- Inbound tokens that have not run out.
-select token_hash, platform_id::text, kind, expires_at
+select token_hash, platform_id::text, kind, expires_at, is_replaced
 from inbound_token where expires_at is null or expires_at > now()
 
 -- name: version

@@ -39,12 +39,14 @@ create table endpoint (
 );
 
 -- Tokens that a platform shows to us, as keyed hash only. kind: registration (token A) or access.
+-- is_replaced: a newer one was given; it opens the door until expires_at or until the newer one is used (AM-21).
 create table inbound_token (
     token_hash bytea primary key,
     platform_id uuid not null references platform on delete cascade,
     kind text not null check (kind in ('registration', 'access')),
     created_at timestamptz not null default now(),
-    expires_at timestamptz
+    expires_at timestamptz,
+    is_replaced boolean not null default false
 );
 create index inbound_token_platform on inbound_token (platform_id);
 

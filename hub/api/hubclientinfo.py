@@ -1,0 +1,95 @@
+"""The hub's Sender interface of hubclientinfo: the parties that this caller may exchange data with.
+
+Source: OCPI 2.2.1, mod_hub_client_info. Rules HC-01, HC-02, HC-06 … HC-11, HC-20, AM-37, AM-38; decision D-18.
+"""
+
+from collections.abc import Sequence
+from datetime import UTC, datetime
+from typing import Any, Final
+from urllib.parse import parse_qsl, urlencode
+
+from starlette.requests import Request
+from starlette.responses import Response
+
+from hub.api.answers import MessageIds, answer, refuse
+from hub.api.auth import Caller
+from hub.model.directory import Directory, PlatformStatus
+from hub.ocpi.headers import text_headers
+from hub.ocpi.paging import LIMIT, LINK, TOTAL_COUNT, Page, read_page
+from hub.ocpi.status import METHOD_NOT_OFFERED, SUCCESS, Refusal
+from hub.ocpi.types import format_datetime
+from hub.store import platforms
+from hub.store.directory import DirectoryKeeper
+from hub.store.platforms import RoleStanding
+from hub.store.pool import Store
+
+CONNECTED: Final = "CONNECTED"
+OFFLINE: Final = "OFFLINE"
+PLANNED: Final = "PLANNED"
+SUSPENDED: Final = "SUSPENDED"
+
+
+class HubClientInfo:
+    """GET of the list; nothing else is offered (HC-10)."""
+
+    def __init__(self, store: Store, keeper: DirectoryKeeper, *, url: str, page_limit: int) -> None:
+        self._store = store
+        self._keeper = keeper
+        self._url = url
+        self._page_limit = page_limit
+
+    async def handle(self, request: Request, caller: Caller) -> Response:
+        """One page of what this caller may see, oldest change first."""
+        ids = MessageIds.of(text_headers(request.scope["headers"]))
+        if request.method != "GET":
+            return refuse(Refusal(METHOD_NOT_OFFERED, "only GET is offered here", allow=("GET",)), ids)
+        query = dict(parse_qsl(request.url.query, keep_blank_values=True))
+        page = read_page(query, self._page_limit)
+        if isinstance(page, Refusal):
+            return refuse(page, ids)
+        async with self._store.connection() as connection:
+            standings = await platforms.role_standings(connection)
+        seen = _visible(self._keeper.current, caller.platform.platform_id, standings, page)
+        part = seen[page.offset : page.offset + page.limit]
+        headers = {TOTAL_COUNT: str(len(seen)), LIMIT: str(self._page_limit)}
+        end = page.offset + len(part)
+        if part and end < len(seen):
+            headers[LINK] = f'<{self._url}?{urlencode({**query, "offset": end, "limit": page.limit})}>; rel="next"'
+        return answer(SUCCESS, ids, data=[client_info(standing) for standing in part], headers=headers)
+
+
+def client_info(standing: RoleStanding) -> dict[str, Any]:
+    """The ClientInfo of one role (AM-37: one for each)."""
+    return {
+        "party_id": standing.party.party_id,
+        "country_code": standing.party.country_code,
+        "role": standing.role.value,
+        "status": connection_status(standing),
+        "last_updated": format_datetime(standing.last_updated.astimezone(UTC)),
+    }
+
+
+def connection_status(standing: RoleStanding) -> str:
+    """The ConnectionStatus of a role: a role that its platform lists no more is suspended (HC-07, CR-30, D-08)."""
+    status = PlatformStatus(standing.status)
+    if status is PlatformStatus.SUSPENDED or (status is PlatformStatus.CONNECTED and not standing.is_listed):
+        return SUSPENDED
+    if status is PlatformStatus.INVITED:
+        return PLANNED
+    return CONNECTED if status is PlatformStatus.CONNECTED and standing.is_online else OFFLINE
+
+
+def _visible(directory: Directory, viewer_id: str, standings: Sequence[RoleStanding], page: Page) -> list[RoleStanding]:
+    viewer = directory.platforms[viewer_id]
+    own = {entry.role for entry in viewer.roles if not entry.is_quarantined}
+    return [
+        standing
+        for standing in standings
+        if standing.platform_id != viewer_id
+        and any(directory.may_exchange(role, standing.role) for role in own)
+        and _within(standing.last_updated, page)
+    ]
+
+
+def _within(moment: datetime, page: Page) -> bool:
+    return (page.date_from is None or moment >= page.date_from) and (page.date_to is None or moment < page.date_to)

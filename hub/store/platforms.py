@@ -1,0 +1,122 @@
+"""What registration changes: a platform's connection, endpoints, roles and tokens.
+
+Nothing here opens a transaction: a registration is one, so that on any failure the old state stays valid (CR-29).
+"""
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final
+
+from hub.ocpi.modules import Interface
+from hub.ocpi.parties import PartyId, Role
+from hub.store.pool import Connection
+from hub.store.statements import load_statements
+
+SQL: Final = load_statements("platforms")
+
+
+@dataclass(frozen=True, slots=True)
+class ListedRole:
+    """One role of a platform's credentials; `business_details` is its JSON."""
+
+    party: PartyId
+    role: Role
+    business_details: str
+
+
+@dataclass(frozen=True, slots=True)
+class RoleStanding:
+    """One role with where its platform stands, for hubclientinfo."""
+
+    platform_id: str
+    status: str
+    is_online: bool
+    party: PartyId
+    role: Role
+    is_listed: bool
+    last_updated: datetime
+
+
+async def set_connection(connection: Connection, platform_id: str, version: str, versions_url: str) -> None:
+    """A handshake succeeded."""
+    await connection.execute(SQL["set_connection"], platform_id, version, versions_url)
+
+
+async def end_connection(connection: Connection, platform_id: str) -> None:
+    """The platform, or the hub, has ended the connection: both tokens are dead (CR-19, D-08)."""
+    await connection.execute(SQL["drop_tokens"], platform_id)
+    await connection.execute(SQL["drop_outbound_token"], platform_id)
+    await connection.execute(SQL["end_connection"], platform_id)
+    await connection.execute(SQL["touch_roles"], platform_id)
+
+
+async def replace_endpoints(
+    connection: Connection, platform_id: str, endpoints: Mapping[tuple[str, Interface], str]
+) -> None:
+    """What the platform publishes now, instead of before."""
+    await connection.execute(SQL["clear_endpoints"], platform_id)
+    await connection.execute(
+        SQL["add_endpoints"],
+        platform_id,
+        [module for module, _ in endpoints],
+        [interface.value for _, interface in endpoints],
+        list(endpoints.values()),
+    )
+
+
+async def replace_roles(connection: Connection, platform_id: str, roles: Sequence[ListedRole]) -> None:
+    """The roles that the platform lists now: invited ones are routed, others quarantined (D-09, CR-30)."""
+    await connection.execute(SQL["unlist_roles"], platform_id)
+    for entry in roles:
+        key = entry.party.folded
+        await connection.execute(
+            SQL["list_role"], platform_id, key.country_code, key.party_id, entry.role.value, entry.business_details
+        )
+    await connection.execute(SQL["forget_unlisted"], platform_id)
+
+
+async def add_token(
+    connection: Connection, platform_id: str, token_hash: bytes, expires_at: datetime | None = None
+) -> None:
+    """A new inbound access token, for good or on trial until `expires_at`."""
+    await connection.execute(SQL["add_token"], token_hash, platform_id, expires_at)
+
+
+async def drop_token(connection: Connection, token_hash: bytes) -> None:
+    """An inbound token on trial goes."""
+    await connection.execute(SQL["drop_token"], token_hash)
+
+
+async def make_current(connection: Connection, platform_id: str, token_hash: bytes, others_until: datetime) -> None:
+    """This inbound token is the platform's; registration tokens go, other access tokens live until `others_until`."""
+    await connection.execute(SQL["keep_token"], token_hash)
+    await connection.execute(SQL["replace_tokens"], platform_id, token_hash, others_until)
+
+
+async def retire_tokens(connection: Connection, platform_id: str) -> bool:
+    """Drop the tokens that were replaced; False when there were none."""
+    return bool(await connection.fetch(SQL["retire_tokens"], platform_id))
+
+
+async def set_outbound_token(
+    connection: Connection, platform_id: str, sealed: bytes, key_id: str, encoding: str
+) -> None:
+    """The token that the hub shows to this platform from now on."""
+    await connection.execute(SQL["set_outbound_token"], platform_id, sealed, key_id, encoding)
+
+
+async def role_standings(connection: Connection) -> tuple[RoleStanding, ...]:
+    """Every role that is not quarantined, by its last change."""
+    return tuple(
+        RoleStanding(
+            row["platform_id"],
+            row["status"],
+            row["is_online"],
+            PartyId(row["country_code"], row["party_id"]),
+            Role(row["role"]),
+            row["is_listed"],
+            row["last_updated"],
+        )
+        for row in await connection.fetch(SQL["client_infos"])
+    )

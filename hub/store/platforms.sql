@@ -1,0 +1,88 @@
+-- name: set_connection
+-- A handshake succeeded: what was agreed. A suspended platform stays suspended.
+update platform
+set status = case when status = 'suspended' then status else 'connected' end,
+    ocpi_version = $2, versions_url = $3, is_online = true, updated_at = now()
+where platform_id = $1
+
+-- name: end_connection
+-- The connection is over; agreements, routes and links stay (D-08). A suspended platform stays suspended.
+update platform
+set status = case when status = 'suspended' then status else 'unregistered' end, updated_at = now()
+where platform_id = $1
+
+-- name: clear_endpoints
+-- Forget what a platform published.
+delete from endpoint where platform_id = $1
+
+-- name: add_endpoints
+-- What a platform publishes now.
+insert into endpoint (platform_id, module, interface, url)
+select $1, module, interface, url from unnest($2::text[], $3::text[], $4::text[]) as given (module, interface, url)
+
+-- name: unlist_roles
+-- Before the new list of roles is taken: none is listed, roles that were never invited are forgotten.
+update party set is_listed = false, last_updated = case when is_listed then now() else last_updated end
+where platform_id = $1
+
+-- name: list_role
+-- One role of the list; without an invitation it is quarantined (D-09).
+insert into party (platform_id, country_code, party_id, role, business_details, is_quarantined, is_listed)
+values ($1, $2, $3, $4, $5, true, true)
+on conflict (platform_id, country_code, party_id, role)
+do update set is_listed = true, business_details = excluded.business_details, last_updated = now()
+
+-- name: forget_unlisted
+-- Roles that are neither invited nor listed any more.
+delete from party where platform_id = $1 and not is_invited and not is_listed
+
+-- name: touch_roles
+-- The status of these parties changes now, as others see it in hubclientinfo.
+update party set last_updated = now() where platform_id = $1
+
+-- name: add_token
+-- A new inbound access token, as keyed hash, for as long as $3 says (null: until it is replaced).
+insert into inbound_token (token_hash, platform_id, kind, expires_at) values ($1, $2, 'access', $3)
+
+-- name: keep_token
+-- A token that was on trial stays.
+update inbound_token set expires_at = null where token_hash = $1
+
+-- name: drop_token
+-- A token that was on trial goes.
+delete from inbound_token where token_hash = $1
+
+-- name: drop_tokens
+-- No token of this platform opens anything any more.
+delete from inbound_token where platform_id = $1
+
+-- name: replace_tokens
+-- All other tokens of the platform: registration tokens go, access tokens live on until $3 (AM-21).
+with gone as (
+    delete from inbound_token where platform_id = $1 and token_hash <> $2 and kind = 'registration'
+)
+update inbound_token set is_replaced = true, expires_at = least(coalesce(expires_at, $3), $3)
+where platform_id = $1 and token_hash <> $2 and kind = 'access'
+
+-- name: retire_tokens
+-- The new token was used, so the replaced ones go (AM-21).
+delete from inbound_token where platform_id = $1 and kind = 'access' and is_replaced
+returning 1
+
+-- name: set_outbound_token
+-- The token that we show from now on.
+insert into outbound_token (platform_id, sealed, key_id, encoding) values ($1, $2, $3, $4)
+on conflict (platform_id) do update
+set sealed = excluded.sealed, key_id = excluded.key_id, encoding = excluded.encoding, created_at = now()
+
+-- name: drop_outbound_token
+-- We show nothing any more.
+delete from outbound_token where platform_id = $1
+
+-- name: client_infos
+-- Every role with where its platform stands and when that last changed.
+select p.platform_id::text, p.status, p.is_online, party.country_code, party.party_id, party.role, party.is_listed,
+       greatest(party.last_updated, p.updated_at) as last_updated
+from party join platform p using (platform_id)
+where not party.is_quarantined
+order by last_updated, country_code, party_id, role
