@@ -8,6 +8,7 @@
   run/                 sockets, process records and ready files: of the present run only
 """
 
+import errno
 import fcntl
 import os
 import tempfile
@@ -15,7 +16,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from infra.dev.failures import DirectoryInUse, DirectoryUnusable, DiskFull
+from infra.dev.failures import DirectoryInUse, DirectoryUnusable, DiskFull, StartFailure
 
 NEEDED_BYTES = 512 * 2**20
 _MARK = "lock"
@@ -26,6 +27,7 @@ def claim(data_dir: Path) -> Path:
 
     Raises:
         DirectoryUnusable: it cannot be made or written, or holds something else.
+        DiskFull: not even that fits.
     """
     path = data_dir.expanduser().absolute()
     try:
@@ -40,8 +42,15 @@ def claim(data_dir: Path) -> Path:
         with tempfile.TemporaryFile(dir=path / "run"):
             pass
     except OSError as error:
-        raise DirectoryUnusable(f"{path} cannot be used ({error.strerror}): choose another --data-dir") from error
+        raise unwritable(error, path) from error
     return path
+
+
+def unwritable(error: OSError, path: Path) -> StartFailure:
+    """What to tell the operator when the system refuses a write below `path`."""
+    if error.errno in {errno.ENOSPC, errno.EDQUOT}:
+        return DiskFull(f"the disk that holds {path} is full: free some space, or choose another --data-dir")
+    return DirectoryUnusable(f"{path} cannot be used ({error.strerror or error}): choose another --data-dir")
 
 
 def check_space(path: Path, needed: int = NEEDED_BYTES) -> None:

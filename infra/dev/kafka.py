@@ -9,12 +9,9 @@ After SIGKILL a lone broker is let in again only when its old session has run ou
 import base64
 import json
 import os
-import random
 import shutil
-import signal
-import socket
 import uuid
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager, suppress
 from pathlib import Path
 
@@ -24,11 +21,11 @@ from aiokafka.errors import KafkaError
 from infra.dev.directory import claim
 from infra.dev.failures import StartFailure
 from infra.dev.jars import cache_dir, class_path
+from infra.dev.ports import accepts, choose, is_free
 from infra.dev.processes import Command, end_recorded, run_once
 from infra.dev.supervisor import Part, Say, Supervisor, say_on_stderr
 
 LARGEST_MESSAGE_BYTES = 17 * 2**20
-_PORTS = range(15_000, 30_000)
 _HOST = "127.0.0.1"
 _PROPERTIES = {
     "process.roles": "broker,controller",
@@ -96,7 +93,7 @@ class Kafka:
         Raises:
             StartFailure: the jars are out of reach, or the log directory cannot be formatted.
         """
-        await end_recorded(self._run / "kafka.pid", signal.SIGTERM)
+        await end_recorded(self._run / "kafka.pid")
         self._home.mkdir(mode=0o700, exist_ok=True)
         self._class_path = await class_path(cache_dir(), self._log, self._say)
         self._ports = _keep_ports(self._home / "ports.json")
@@ -147,7 +144,7 @@ class Kafka:
 
     async def _is_ready(self) -> bool:
         """Ready means: the broker names itself in its metadata, as it does when its own controller has let it in."""
-        if not _accepts(self._ports[0]):
+        if not accepts(_HOST, self._ports[0]):
             return False
         client = AIOKafkaClient(bootstrap_servers=self.bootstrap, request_timeout_ms=2000)
         try:
@@ -194,30 +191,8 @@ def _keep_ports(path: Path) -> tuple[int, int]:
     """The ports of the last run if both are free, else two others, noted for the next."""
     with suppress(OSError, ValueError):
         broker, controller = json.loads(path.read_text())
-        if _is_free(broker) and _is_free(controller):
+        if is_free(_HOST, broker) and is_free(_HOST, controller):
             return broker, controller
-    free = _free_ports()
-    chosen = next(free), next(free)
-    path.write_text(json.dumps(chosen))
-    return chosen
-
-
-def _free_ports() -> Iterator[int]:
-    candidates = random.sample(_PORTS, len(_PORTS))
-    return (port for port in candidates if _is_free(port))
-
-
-def _is_free(port: int) -> bool:
-    with socket.socket() as probe:
-        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        try:
-            probe.bind((_HOST, port))
-        except OSError:
-            return False
-    return True
-
-
-def _accepts(port: int) -> bool:
-    with suppress(OSError), socket.create_connection((_HOST, port), timeout=1):
-        return True
-    return False
+    broker, controller = choose(_HOST, 2)
+    path.write_text(json.dumps((broker, controller)))
+    return broker, controller

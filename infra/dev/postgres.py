@@ -68,7 +68,7 @@ class Postgres:
         Raises:
             StartFailure: it cannot be made, or belongs to another version of Postgres.
         """
-        await end_recorded(self._run / "postgres.pid", signal.SIGQUIT)
+        await end_recorded(self._run / "postgres.pid")
         self._sockets = self._socket_directory()
         if not self._cluster.exists():
             await self._make_cluster()
@@ -88,12 +88,13 @@ class Postgres:
             log=self._log,
             ready=self._is_ready,
             stop_signal=signal.SIGINT,
+            stop_seconds=3.0,
             parent_death_signal=signal.SIGQUIT,
             account=_account(self._cluster),
+            clean=self._remove_sockets,
         )
 
-    def clean(self) -> None:
-        """Remove what only a running server needs."""
+    def _remove_sockets(self) -> None:
         if self._sockets != self._run:
             shutil.rmtree(self._sockets, ignore_errors=True)
             (self._run / "sockets").unlink(missing_ok=True)
@@ -154,7 +155,6 @@ async def embedded_postgres(data_dir: Path, say: Say = say_on_stderr) -> AsyncIt
     async with Supervisor(path / "run", say) as supervisor:
         await supervisor.start(server.part())
         yield server.url
-    server.clean()
 
 
 def _program(name: str) -> Path:

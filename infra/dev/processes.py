@@ -4,6 +4,7 @@ Every process leads its own session, so a Ctrl-C at the terminal reaches the sup
 """
 
 import asyncio
+import errno
 import json
 import os
 import signal
@@ -15,10 +16,10 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from infra.dev import launch
-from infra.dev.failures import DiskFull, PartFailed
+from infra.dev.directory import unwritable
+from infra.dev.failures import PartFailed, StartFailure
 
 _POLL_SECONDS = 0.02
-_FULL = "No space left on device"
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,11 +80,12 @@ async def run_once(name: str, command: Command, stdin: bytes | None = None) -> N
         raise failure(name, f"ended with code {code}", command.log)
 
 
-def failure(name: str, what: str, log: Path) -> PartFailed | DiskFull:
+def failure(name: str, what: str, log: Path) -> StartFailure:
     """The one-line error for a program that wrote `log`."""
     lines = tail(log)
-    if any(_FULL in line for line in lines):
-        return DiskFull(f"the disk that holds {log.parent} is full: free some space, or choose another --data-dir")
+    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    if any(str(full.strerror) in line for line in lines):
+        return unwritable(full, log.parent)
     last = f": {lines[-1]}" if lines else ""
     return PartFailed(f"{name} {what}{last} (see {log})")
 
@@ -129,23 +131,23 @@ def _ps(pid: int, column: str) -> str | None:
     return listed.stdout.strip() or None
 
 
-def record(path: Path, pid: int) -> None:
-    """Note which process runs, for `end_recorded` after a crash of ours."""
-    path.write_text(json.dumps({"pid": pid, "started": started_at(pid)}))
+def record(path: Path, pid: int, ends_on: int) -> None:
+    """Note which process runs and what signal it ends on, for `end_recorded` after a crash of ours."""
+    path.write_text(json.dumps({"pid": pid, "started": started_at(pid), "ends_on": int(ends_on)}))
 
 
-async def end_recorded(path: Path, first_signal: int, patience: float = 10.0) -> bool:
+async def end_recorded(path: Path, patience: float = 8.0) -> bool:
     """End the process that an earlier, killed supervisor noted, if it still runs; returns whether it did."""
     try:
         noted = json.loads(path.read_text())
-        pid, started = int(noted["pid"]), noted["started"]
+        pid, started, ends_on = int(noted["pid"]), noted["started"], int(noted["ends_on"])
     except (OSError, ValueError, KeyError, TypeError):
         return False
     path.unlink(missing_ok=True)
     if started is None or started_at(pid) != started:
         return False
     with suppress(ProcessLookupError):
-        os.kill(pid, first_signal)
+        os.kill(pid, ends_on)
     deadline = asyncio.get_running_loop().time() + patience
     while started_at(pid) == started:
         if asyncio.get_running_loop().time() > deadline:

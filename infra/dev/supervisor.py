@@ -37,7 +37,7 @@ _LOG_CHECK_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One process that shall always run, when it counts as ready, and how it likes to be ended."""
+    """One process that shall always run: when it counts as ready, how it likes to be ended, what to `clean` up then."""
 
     name: str
     argv: tuple[str, ...]
@@ -50,6 +50,7 @@ class Part:
     stop_seconds: float = 5.0
     parent_death_signal: int = signal.SIGKILL
     account: Account | None = None
+    clean: Callable[[], None] | None = None
 
     @property
     def command(self) -> Command:
@@ -59,8 +60,9 @@ class Part:
 
 def say_on_stderr(line: str) -> None:
     """One line of progress or trouble for the person who runs this."""
-    sys.stderr.write(f"hub: {line}\n")
-    sys.stderr.flush()
+    with suppress(OSError):
+        sys.stderr.write(f"hub: {line}\n")
+        sys.stderr.flush()
 
 
 def next_delay(previous: float | None, healthy_seconds: float) -> float:
@@ -133,6 +135,13 @@ class Supervisor:
                     bound_log(log)
 
 
+async def end_leftovers(run_dir: Path, say: Say) -> None:
+    """End what a supervisor that was killed has left running."""
+    for path in sorted(run_dir.glob("*.pid")):
+        if await end_recorded(path):
+            say(f"{path.stem} of an earlier run was still there and has been ended")
+
+
 class _Kept:
     """One part and the process that it is at the moment."""
 
@@ -149,8 +158,7 @@ class _Kept:
         return self._process.pid
 
     async def start(self) -> None:
-        if await end_recorded(self._record_path, self.part.stop_signal):
-            self._say(f"{self.part.name} of an earlier run was still there and has been ended")
+        await end_recorded(self._record_path)
         process = await self._spawn()
         trouble = await self._wait_ready(process)
         if trouble:
@@ -164,12 +172,14 @@ class _Kept:
         if self._process is not None:
             await self._end(self._process, min(within, self.part.stop_seconds))
         self._record_path.unlink(missing_ok=True)
+        if self.part.clean is not None:
+            self.part.clean()
 
     async def _spawn(self) -> asyncio.subprocess.Process:
         if self.part.ready_file is not None:
             self.part.ready_file.unlink(missing_ok=True)
         self._process = await spawn(self.part.command)
-        record(self._record_path, self._process.pid)
+        record(self._record_path, self._process.pid, self.part.stop_signal)
         return self._process
 
     async def _wait_ready(self, process: asyncio.subprocess.Process) -> str | None:
@@ -213,7 +223,7 @@ class _Kept:
             try:
                 await asyncio.wait_for(process.wait(), patience)
             except TimeoutError:
-                self._say(f"{self.part.name} did not stop within {patience:.0f} s and is killed")
+                self._say(f"{self.part.name} did not stop within {patience:.1f} s and is killed")
         kill_group(process.pid)
         await process.wait()
 

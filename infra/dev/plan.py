@@ -1,0 +1,123 @@
+"""What `hub up` runs beside Postgres and Kafka, and when each part counts as ready.
+
+A worker is ready when it has made the file named by its `HUB_READY_FILE`, the HTTP process when `/health/ready` answers 200.
+"""
+
+import asyncio
+import sys
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Self
+
+from infra.dev import ports
+from infra.dev.failures import StartFailure
+from infra.dev.processes import Command
+from infra.dev.supervisor import Part, Probe
+
+WORKERS = ("relay", "fanout", "ledger")
+_HUB = (sys.executable, "-P", "-m", "infra.cli")
+_LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+
+
+@dataclass(frozen=True, slots=True)
+class Address:
+    """Where the HTTP process listens, and the URL under which partners reach it."""
+
+    host: str
+    port: int
+    public_url: str
+
+    @classmethod
+    def of(cls, env: Mapping[str, str], host: str, port: int) -> Self:
+        """What the environment says wins; port 0 becomes a free one.
+
+        Raises:
+            StartFailure: `HUB_PORT` is not a number.
+        """
+        host = env.get("HUB_HOST") or host
+        given = env.get("HUB_PORT") or str(port)
+        if not given.isdecimal():
+            raise StartFailure(f"HUB_PORT={given!r} is not a port number")
+        port = int(given) or ports.choose(host, 1)[0]
+        return cls(host, port, (env.get("HUB_PUBLIC_URL") or _url(host, port)).rstrip("/"))
+
+    @property
+    def local_url(self) -> str:
+        """How it is reached from this machine."""
+        return _url(self.host, self.port)
+
+
+@dataclass(frozen=True, slots=True)
+class Plan:
+    """Steps that run to their end, all at once; then workers and doors, of which the doors are stopped first."""
+
+    steps: Mapping[str, Command]
+    workers: tuple[Part, ...]
+    doors: tuple[Part, ...]
+
+
+def hub_plan(path: Path, env: Mapping[str, str], address: Address) -> Plan:
+    """The hub itself."""
+    setup = path / "log" / "setup.log"
+    return Plan(
+        steps={
+            "hub db migrate": Command((*_HUB, "db", "migrate"), setup, env),
+            "hub topics apply": Command((*_HUB, "topics", "apply"), setup, env),
+        },
+        workers=tuple(_worker(name, path, env) for name in WORKERS),
+        doors=(
+            Part(
+                name="serve",
+                argv=(*_HUB, "serve"),
+                env=env,
+                log=path / "log" / "serve.log",
+                ready=answers_ok(_LOCAL.get(address.host, address.host), address.port, "/health/ready"),
+            ),
+        ),
+    )
+
+
+def _worker(name: str, path: Path, env: Mapping[str, str]) -> Part:
+    """One worker. All of them share the environment, so none of them may take the metrics port of the HTTP process."""
+    ready_file = path / "run" / f"{name}.ready"
+    return Part(
+        name=name,
+        argv=(*_HUB, "worker", name),
+        env={**env, "HUB_READY_FILE": str(ready_file), "HUB_METRICS_PORT": "0"},
+        log=path / "log" / f"{name}.log",
+        ready=is_there(ready_file),
+        ready_file=ready_file,
+    )
+
+
+def is_there(path: Path) -> Probe:
+    """Ready when the file exists."""
+
+    async def probe() -> bool:
+        return path.exists()
+
+    return probe
+
+
+def answers_ok(host: str, port: int, path: str) -> Probe:
+    """Ready when a GET is answered with 200."""
+    request = f"GET {path} HTTP/1.1\r\nHost: {host}:{port}\r\nConnection: close\r\n\r\n".encode()
+
+    async def probe() -> bool:
+        try:
+            reader, writer = await asyncio.open_connection(host, port)
+            try:
+                writer.write(request)
+                return (await reader.readline()).split()[1:2] == [b"200"]
+            finally:
+                writer.close()
+        except OSError:
+            return False
+
+    return probe
+
+
+def _url(host: str, port: int) -> str:
+    host = _LOCAL.get(host, host)
+    return f"http://[{host}]:{port}" if ":" in host else f"http://{host}:{port}"
