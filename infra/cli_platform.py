@@ -33,6 +33,9 @@ def connect(
     party: Annotated[str, typer.Option("--party", help="The party that you expect there, such as NL/ENE.")],
     roles: Roles,
     name: PlatformName = None,
+    platform: Annotated[
+        str | None, typer.Option("--platform", help="Connect this platform again, by its id, instead of a new one.")
+    ] = None,
     output: Output = Form.TABLE,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
@@ -44,8 +47,19 @@ def connect(
     """
     client = AdminClient.find(data_dir)
     progress(f"registering at {url} …")
-    body = {"url": url, "token": token, "party": read_party(party), "roles": roles, "name": name}
-    _print_detail(client.post("/platforms", body), output)
+    body = {
+        "url": url,
+        "token": token,
+        "party": read_party(party),
+        "roles": roles,
+        "name": name,
+        "platform_id": platform,
+    }
+    made = client.post("/platforms", body)
+    _print_detail(made, output)
+    for row in made["parties"]:
+        if row["is_invited"] and not row["is_listed"]:
+            progress(f"note: the partner does not list {row['party']} as {row['role']}, so it is not routed")
 
 
 @app.command("list", epilog=EXIT_CODES)

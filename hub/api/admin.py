@@ -10,15 +10,18 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from hub.api.admin_errors import OperationDeclinedError, error_answer, guarded_route
-from hub.api.admin_models import ErrorBody, Invite, PartyText
+from hub.api.admin_models import Connect, ErrorBody, Invite, PartyText
 from hub.messaging.topics import Topics
 from hub.ocpi.parties import PartyId
 from hub.operations import inspect
+from hub.operations.connect import connect
 from hub.operations.declined import Declined
 from hub.operations.invite import Invitation, invite
 from hub.operations.listing import SettingRow, list_settings
+from hub.operations.rotate import Rotation, rotate_token
 from hub.operations.status import HubStatus, status
 from hub.operations.suspend import StatusChange, resume, suspend
+from hub.registration.register import Registrar
 from hub.settings import Settings
 from hub.store.operators import PartyRow
 from hub.store.pool import Store
@@ -41,11 +44,13 @@ class AdminContext:
     secrets: Secrets
     settings: Settings
     topics: Topics
+    registrar: Registrar
 
 
 def router(context: AdminContext, operator_token: str) -> APIRouter:
     """The API for one operator token; without a token it opens to nobody."""
     made = APIRouter(prefix=PREFIX, route_class=guarded_route(operator_token), responses=_ERRORS, tags=["operators"])
+    _add_invitations(made, context)
     _add_platforms(made, context)
     _add_looks(made, context)
     _add_hub(made, context)
@@ -57,15 +62,13 @@ def router(context: AdminContext, operator_token: str) -> APIRouter:
     return made
 
 
-def _add_platforms(made: APIRouter, context: AdminContext) -> None:
-    store = context.store
-
+def _add_invitations(made: APIRouter, context: AdminContext) -> None:
     @made.post("/invitations", status_code=201)
     async def invite_party(body: Invite) -> Invitation:
         """Bind a party's roles to a platform; a new platform gets its one-time token, shown only here."""
         return _done(
             await invite(
-                store,
+                context.store,
                 context.secrets,
                 operator=OPERATOR,
                 hub_party=context.settings.hub_party,
@@ -77,10 +80,31 @@ def _add_platforms(made: APIRouter, context: AdminContext) -> None:
             )
         )
 
+    @made.post("/platforms", status_code=201)
+    async def connect_platform(body: Connect) -> inspect.PlatformDetail:
+        """Register the hub at a partner's platform, with the token that the partner gave."""
+        return _done(
+            await connect(
+                context.store,
+                context.registrar,
+                operator=OPERATOR,
+                versions_url=body.url,
+                token=body.token,
+                party=PartyId.parse(body.party),
+                roles=tuple(dict.fromkeys(body.roles)),
+                name=body.name,
+                platform_id=str(body.platform_id) if body.platform_id else None,
+            )
+        )
+
     @made.get("/parties")
     async def list_parties() -> tuple[PartyRow, ...]:
         """Every party in every role, quarantined ones included."""
-        return await inspect.list_parties(store)
+        return await inspect.list_parties(context.store)
+
+
+def _add_platforms(made: APIRouter, context: AdminContext) -> None:
+    store = context.store
 
     @made.get("/platforms")
     async def list_platforms(party: Annotated[PartyText | None, Query()] = None) -> tuple[inspect.PlatformSummary, ...]:
@@ -91,6 +115,15 @@ def _add_platforms(made: APIRouter, context: AdminContext) -> None:
     async def show_platform(platform_id: UUID) -> inspect.PlatformDetail:
         """One platform with its parties, endpoints and the dates of its tokens."""
         return _done(await inspect.show_platform(store, str(platform_id)))
+
+    @made.post("/platforms/{platform_id}/rotate-token")
+    async def rotate_platform_token(platform_id: UUID) -> Rotation:
+        """Renew the tokens between a platform and the hub."""
+        return _done(
+            await rotate_token(
+                store, context.secrets, context.registrar, operator=OPERATOR, platform_id=str(platform_id)
+            )
+        )
 
     @made.post("/platforms/{platform_id}/suspend")
     async def suspend_platform(platform_id: UUID) -> StatusChange:

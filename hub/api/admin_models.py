@@ -37,6 +37,7 @@ class Connect(_Body):
     party: PartyText
     roles: tuple[Role, ...] = Field(min_length=1)
     name: str | None = Field(None, min_length=1, max_length=100)
+    platform_id: UUID | None = Field(None, description="Connect this platform again instead of a new one")
 
 
 class ErrorDetail(_Body):

@@ -60,7 +60,8 @@ async def invite(
             if found is None:
                 return no_such_platform(platform_id)
             standing = found
-        token = await _bind(connection, secrets, standing, party, roles, is_new=platform_id is None)
+        await bind_roles(connection, standing, party, roles)
+        token = None if platform_id else await new_token(connection, secrets, standing.platform_id)
         detail = {"party": str(party.folded), "roles": list(roles), "new_platform": platform_id is None}
         await operators.add_audit(connection, operator, "party.invited", f"platform/{standing.platform_id}", detail)
         await bump(connection)
@@ -99,27 +100,22 @@ async def taken_roles(
     )
 
 
+async def bind_roles(connection: Connection, standing: Standing, party: PartyId, roles: tuple[Role, ...]) -> None:
+    """Bind roles of a party to a platform. While it is not registered they count as listed, afterwards it lists them itself."""
+    is_listed = standing.status is PlatformStatus.INVITED
+    for role in roles:
+        await operators.invite_role(connection, standing.platform_id, party, role, is_listed=is_listed)
+
+
+async def new_token(connection: Connection, secrets: Secrets, platform_id: str) -> str:
+    """A new token A for a platform; the one before it is dead."""
+    token = make_token()
+    await operators.replace_registration_token(connection, platform_id, secrets.hash_inbound(token))
+    return token
+
+
 async def new_platform(connection: Connection, name: str) -> Standing:
     """A platform that is awaited, with a new id."""
     platform_id = str(uuid.uuid4())
     await operators.add_platform(connection, platform_id, name)
     return Standing(platform_id, name, PlatformStatus.INVITED, has_outbound_token=False, has_registration_token=False)
-
-
-async def _bind(
-    connection: Connection,
-    secrets: Secrets,
-    standing: Standing,
-    party: PartyId,
-    roles: tuple[Role, ...],
-    *,
-    is_new: bool,
-) -> str | None:
-    awaits_registration = standing.status is PlatformStatus.INVITED
-    for role in roles:
-        await operators.invite_role(connection, standing.platform_id, party, role, is_listed=awaits_registration)
-    if not is_new:
-        return None
-    token = make_token()
-    await operators.replace_registration_token(connection, standing.platform_id, secrets.hash_inbound(token))
-    return token

@@ -15,7 +15,9 @@ _TOKEN_TYPES: Final = ("AD_HOC_USER", "APP_USER", "EMAID", "OTHER", "RFID")
 
 @dataclass(frozen=True, slots=True)
 class UnitRow:
-    """One unit as it rests. `raw` is the JSON as pushed, None in a tombstone; `applied` is log epoch and offset.
+    """One unit as it rests. `raw` is the JSON as pushed, None in a tombstone; epoch and offset name the record applied last.
+
+    `last_updated` is its own clock as pushed, `clock` what a later push is compared with (D-11).
 
     The platform is the one that pushed it, without name when it is gone.
     """
@@ -26,6 +28,7 @@ class UnitRow:
     evse_uid: str
     raw: str | None
     last_updated: datetime
+    clock: datetime
     is_incomplete: bool
     log_epoch: str
     log_offset: int

@@ -1,8 +1,8 @@
 -- name: units
 -- Every unit of one root object, the root first.
 select
-    module, country_code || '/' || unit.party_id as party, object_id, evse_uid, raw, unit.last_updated, is_incomplete,
-    log_epoch, log_offset, unit.changed_at, unit.platform_id::text, platform.name as platform_name,
+    module, country_code || '/' || unit.party_id as party, object_id, evse_uid, raw, unit.last_updated, clock,
+    is_incomplete, log_epoch, log_offset, unit.changed_at, unit.platform_id::text, platform.name as platform_name,
     platform.status as platform_status
 from unit left join platform using (platform_id)
 where module = $1 and country_code = $2 and unit.party_id = $3 and object_id = any($4::text[])

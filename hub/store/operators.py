@@ -116,6 +116,11 @@ async def add_platform(connection: Connection, platform_id: str, name: str) -> N
     await connection.execute(SQL["add_platform"], platform_id, name)
 
 
+async def drop_platform(connection: Connection, platform_id: str) -> None:
+    """Forget a platform that never was connected, with its roles and tokens."""
+    await connection.execute(SQL["drop_platform"], platform_id)
+
+
 async def claims(
     connection: Connection, party: PartyId, roles: tuple[Role, ...], *, other_than: str | None
 ) -> tuple[Claim, ...]:

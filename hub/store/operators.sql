@@ -79,3 +79,7 @@ from inbound_token where platform_id = $1
 union all
 select 'outbound', 'access', created_at, null, encoding from outbound_token where platform_id = $1
 order by direction, created_at
+
+-- name: drop_platform
+-- A platform that was made for a connection that failed; its roles and tokens go with it.
+delete from platform where platform_id = $1

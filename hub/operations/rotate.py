@@ -1,0 +1,71 @@
+"""Renewing a platform's tokens (CR-18): a new token A before registration, a credentials update after it."""
+
+from dataclasses import dataclass, field
+from enum import StrEnum
+
+from hub.model.directory import PlatformStatus
+from hub.ocpi.status import Refusal
+from hub.operations.declined import Declined, Reason, no_such_platform
+from hub.operations.invite import new_token
+from hub.registration.register import Registrar
+from hub.store import operators
+from hub.store.directory import bump
+from hub.store.operators import Standing
+from hub.store.pool import Store
+from hub.store.secrets import Secrets
+
+
+class Renewed(StrEnum):
+    """What was renewed."""
+
+    REGISTRATION_TOKEN = "registration token"  # noqa: S105
+    CREDENTIALS = "credentials of both sides"
+
+
+@dataclass(frozen=True, slots=True)
+class Rotation:
+    """What was renewed; `token` is the new token A where there is one, shown this once."""
+
+    platform_id: str
+    platform_name: str
+    renewed: Renewed
+    versions_url: str
+    token: str | None = field(repr=False)
+
+
+async def rotate_token(
+    store: Store, secrets: Secrets, registrar: Registrar, *, operator: str, platform_id: str
+) -> Rotation | Declined:
+    """Renew what a platform and the hub show each other.
+
+    A registered platform is sent PUT credentials and both tokens change; the old ones still open for a grace period. A platform
+    that is not registered gets a new token A and the one before it is dead at once.
+    """
+    async with store.transaction() as connection:
+        await operators.order_writers(connection)
+        found = await operators.find_platform(connection, platform_id)
+        if found is None:
+            return no_such_platform(platform_id)
+        if found.status is PlatformStatus.SUSPENDED:
+            return Declined(Reason.CONFLICT, f"platform {found.name} is suspended: resume it first")
+        is_registered = found.status is PlatformStatus.CONNECTED
+        renewed = Renewed.CREDENTIALS if is_registered else Renewed.REGISTRATION_TOKEN
+        detail = {"renewing": renewed.value}
+        await operators.add_audit(connection, operator, "platform.token_rotated", f"platform/{platform_id}", detail)
+        token = None if is_registered else await new_token(connection, secrets, platform_id)
+        await bump(connection)
+    if is_registered:
+        failed = await _update_credentials(store, registrar, operator, found)
+        if failed:
+            return failed
+    return Rotation(found.platform_id, found.name, renewed, registrar.identity.versions_url, token)
+
+
+async def _update_credentials(store: Store, registrar: Registrar, operator: str, standing: Standing) -> Declined | None:
+    result = await registrar.rotate(standing.platform_id)
+    if not isinstance(result, Refusal):
+        return None
+    async with store.connection() as connection:
+        subject, detail = f"platform/{standing.platform_id}", {"reason": result.message}
+        await operators.add_audit(connection, operator, "platform.token_not_rotated", subject, detail)
+    return Declined(Reason.PARTNER_FAILED, f"{result.message}; the tokens are as they were")
