@@ -21,7 +21,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from infra.dev.failures import DiskFull, JarsOutOfReach, StartFailure
-from infra.dev.processes import Command, kill_group, spawn, tail
+from infra.dev.processes import Command, kill_group, size, spawn, tail
 from infra.dev.supervisor import Say
 
 _AT_ONCE = 6
@@ -91,6 +91,7 @@ async def class_path(cache: Path, log: Path, say: Say) -> list[Path]:
 
 async def _fetch_in_process(jars: tuple[Jar, ...], cache: Path, log: Path, say: Say) -> None:
     say(f"fetching Kafka {kafka_version()} into {cache}, once")
+    begins = size(log)
     process = await spawn(Command((sys.executable, "-m", __name__, str(cache)), log, os.environ))
     shown = -1
     try:
@@ -104,7 +105,7 @@ async def _fetch_in_process(jars: tuple[Jar, ...], cache: Path, log: Path, say: 
         kill_group(process.pid)
         code = await process.wait()
     if code != 0:
-        message = (tail(log) or [f"the jars of Kafka could not be fetched (see {log})"])[-1]
+        message = (tail(log, begins) or [f"the jars of Kafka could not be fetched (see {log})"])[-1]
         raise DiskFull(message) if code == DiskFull.exit_code else JarsOutOfReach(message)
     say(f"fetching Kafka: {len(jars)}/{len(jars)} jars")
 

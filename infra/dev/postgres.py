@@ -106,7 +106,7 @@ class Postgres:
         new.mkdir(mode=0o700)
         account = _account(new)
         if account is not None:
-            os.chown(new, account.uid, account.gid)
+            _give(new, account)
         initdb = (str(_program("initdb")), "-D", str(new), "-U", USER, "--auth=trust", "--encoding=UTF8")
         locale = ("--locale-provider=builtin", "--builtin-locale=C.UTF-8", "--locale=C", "--no-instructions")
         await run_once("initdb", Command((*initdb, *locale), self._log, _environment(), account))
@@ -163,6 +163,15 @@ def _program(name: str) -> Path:
     if found is None or found.origin is None:
         raise StartFailure("there is no embedded Postgres: install the extra `embedded`, or set HUB_POSTGRES_URL")
     return Path(found.origin).parent / f"pginstall{VERSION}" / "bin" / name
+
+
+def _give(path: Path, account: Account) -> None:
+    try:
+        os.chown(path, account.uid, account.gid)
+    except PermissionError as error:
+        raise StartFailure(
+            "this root may not run Postgres as another account: start the hub as an ordinary user, or set HUB_POSTGRES_URL"
+        ) from error
 
 
 def _environment() -> dict[str, str]:

@@ -20,6 +20,8 @@ from infra.dev.directory import unwritable
 from infra.dev.failures import PartFailed, StartFailure
 
 _POLL_SECONDS = 0.02
+_TAIL_BYTES = 4096
+_DISK_IS_FULL = (os.strerror(errno.ENOSPC), "Check free disk space")
 
 
 @dataclass(frozen=True, slots=True)
@@ -69,6 +71,7 @@ async def run_once(name: str, command: Command, stdin: bytes | None = None) -> N
         PartFailed: it ended with another code than 0; the message holds its last line.
         DiskFull: the same, for want of space.
     """
+    begins = size(command.log)
     process = await spawn(command, stdin)
     try:
         code = await process.wait()
@@ -77,26 +80,31 @@ async def run_once(name: str, command: Command, stdin: bytes | None = None) -> N
         await process.wait()
         raise
     if code != 0:
-        raise failure(name, f"ended with code {code}", command.log)
+        raise failure(name, f"ended with code {code}", command.log, begins)
 
 
-def failure(name: str, what: str, log: Path) -> StartFailure:
-    """The one-line error for a program that wrote `log`."""
-    lines = tail(log)
-    full = OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
-    if any(str(full.strerror) in line for line in lines):
-        return unwritable(full, log.parent)
+def failure(name: str, what: str, log: Path, begins: int = 0) -> StartFailure:
+    """The one-line error for a program that wrote `log` from byte `begins` on."""
+    lines = tail(log, begins)
+    if any(sign in line for line in lines for sign in _DISK_IS_FULL):
+        return unwritable(OSError(errno.ENOSPC, os.strerror(errno.ENOSPC)), log.parent)
     last = f": {lines[-1]}" if lines else ""
     return PartFailed(f"{name} {what}{last} (see {log})")
 
 
-def tail(log: Path, lines: int = 20) -> list[str]:
-    """The last lines of a file that are not empty."""
+def tail(log: Path, begins: int = 0) -> list[str]:
+    """The last lines written after byte `begins`, without empty ones and what a Java runtime says at each end."""
+    end = size(log)
     with suppress(OSError), log.open("rb") as file:
-        file.seek(max(0, log.stat().st_size - 8192))
-        text = file.read().decode(errors="replace")
-        return [line.rstrip() for line in text.splitlines() if line.strip()][-lines:]
+        file.seek(max(begins if begins <= end else 0, end - _TAIL_BYTES))
+        lines = file.read().decode(errors="replace").splitlines()
+        return [line.strip() for line in lines if line.strip() and not line.startswith("WARNING: ")]
     return []
+
+
+def size(log: Path) -> int:
+    """How much has been written so far."""
+    return log.stat().st_size if log.exists() else 0
 
 
 def kill_group(pid: int) -> None:

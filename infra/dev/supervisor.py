@@ -20,7 +20,7 @@ from pathlib import Path
 from types import TracebackType
 from typing import Self
 
-from infra.dev.processes import Account, Command, end_recorded, failure, kill_group, record, spawn, tail
+from infra.dev.processes import Account, Command, end_recorded, failure, kill_group, record, size, spawn, tail
 
 Say = Callable[[str], None]
 Probe = Callable[[], Awaitable[bool]]
@@ -151,6 +151,7 @@ class _Kept:
         self._say = say
         self._process: asyncio.subprocess.Process | None = None
         self._keeping: asyncio.Task[None] | None = None
+        self._log_begins = 0
 
     @property
     def pid(self) -> int:
@@ -162,7 +163,7 @@ class _Kept:
         process = await self._spawn()
         trouble = await self._wait_ready(process)
         if trouble:
-            raise failure(self.part.name, trouble, self.part.log)
+            raise failure(self.part.name, trouble, self.part.log, self._log_begins)
         self._keeping = asyncio.create_task(self._keep(process))
 
     async def stop(self, within: float) -> None:
@@ -178,6 +179,7 @@ class _Kept:
     async def _spawn(self) -> asyncio.subprocess.Process:
         if self.part.ready_file is not None:
             self.part.ready_file.unlink(missing_ok=True)
+        self._log_begins = size(self.part.log)
         self._process = await spawn(self.part.command)
         record(self._record_path, self._process.pid, self.part.stop_signal)
         return self._process
@@ -202,7 +204,11 @@ class _Kept:
             code = await process.wait()
             kill_group(process.pid)
             delay = next_delay(delay, clock() - ready_since)
-            last = f"; its last words: {lines[-1]}" if code > 0 and (lines := tail(self.part.log)) else ""
+            last = (
+                f"; its last words: {lines[-1]}"
+                if code > 0 and (lines := tail(self.part.log, self._log_begins))
+                else ""
+            )
             self._say(f"{self.part.name} {_how_it_ended(code)}, starting it again in {delay:.1f} s{last}")
             await asyncio.sleep(delay)
             ready_since = clock()

@@ -8,6 +8,7 @@ embedded part. Variables of the caller win over what is chosen here.
 import asyncio
 import base64
 import json
+import logging
 import os
 import secrets
 import signal
@@ -41,6 +42,7 @@ async def up(
 
     Prints one line `ready {…}` to stdout when every part is ready. Port 0 means any free port.
     """
+    logging.getLogger("aiokafka").setLevel(logging.CRITICAL)  # a broker that is not ready yet is no news here
     stopping = asyncio.Event()
     for number in _STOP_SIGNALS:
         asyncio.get_running_loop().add_signal_handler(number, stopping.set)
@@ -102,14 +104,10 @@ async def _start_stores(path: Path, supervisor: Supervisor, say: Say) -> tuple[s
         await supervisor.start(kafka.part())
         say("Kafka is ready")
 
-    starts: list[Coroutine[None, None, None]] = []
-    if not postgres_url:
-        starts.append(start_postgres())
-    if not bootstrap:
-        starts.append(start_kafka())
-    if starts:
+    missing = [start for start, given in ((start_postgres, postgres_url), (start_kafka, bootstrap)) if not given]
+    if missing:
         check_space(path)
-        await together(*starts)
+        await together(*(start() for start in missing))
     return postgres_url or postgres.url, bootstrap or kafka.bootstrap
 
 

@@ -131,6 +131,15 @@ def test_a_program_that_ran_out_of_space_is_reported_as_a_full_disk(tmp_path: Pa
     assert isinstance(failure("initdb", "ended with code 1", log), DiskFull)
 
 
+def test_the_trouble_of_an_earlier_run_is_not_told_again(tmp_path: Path) -> None:
+    log = tmp_path / "part.log"
+    log.write_text(f"{os.strerror(errno.ENOSPC)}\n")
+    before = log.stat().st_size
+    with log.open("a") as file:
+        file.write("the flux is out\n")
+    assert "ended with code 1: the flux is out" in str(failure("part", "ended with code 1", log, before))
+
+
 def test_a_log_is_moved_aside_when_it_has_grown_and_its_writer_goes_on(tmp_path: Path) -> None:
     log = tmp_path / "part.log"
     with log.open("ab", buffering=0) as writer:
