@@ -100,7 +100,8 @@ class Kafka:
             StartFailure: the jars are out of reach, or the log directory cannot be formatted.
         """
         await end_recorded(self._run / "kafka.pid")
-        self._home.mkdir(mode=0o700, exist_ok=True)
+        shutil.rmtree(self._home / "tmp", ignore_errors=True)
+        (self._home / "tmp").mkdir(mode=0o700, parents=True)
         self._class_path = await class_path(cache_dir(), self._log, self._say)
         self._ports = _keep_ports(self._home / "ports.json")
         (self._home / "log4j2.properties").write_text(_LOGGING.format(log=self._java_log))
@@ -134,7 +135,8 @@ class Kafka:
     def _java(self, *arguments: str) -> tuple[str, ...]:
         jars = os.pathsep.join(str(jar) for jar in self._class_path)
         logging = f"-Dlog4j2.configurationFile={self._home / 'log4j2.properties'}"
-        return (str(_java()), "-cp", jars, logging, "-Djava.awt.headless=true", *arguments)
+        own_files = (f"-Djava.io.tmpdir={self._home / 'tmp'}", "-XX:-UsePerfData")
+        return (str(_java()), "-cp", jars, logging, *own_files, *arguments)
 
     def _write_properties(self, name: str, log_dir: Path) -> Path:
         broker, controller = self._ports

@@ -173,6 +173,8 @@ class _Kept:
         if self._process is not None:
             await self._end(self._process, min(within, self.part.stop_seconds))
         self._record_path.unlink(missing_ok=True)
+        if self.part.ready_file is not None:
+            self.part.ready_file.unlink(missing_ok=True)
         if self.part.clean is not None:
             self.part.clean()
 

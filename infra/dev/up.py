@@ -82,9 +82,8 @@ async def _run(path: Path, address: Address, supervisor: Supervisor, plan: Plann
         "postgres_url": postgres_url,
         "kafka_bootstrap": bootstrap,
     }
-    write_private(
-        path / "hub.json", json.dumps(urls | {"operator_token_file": env["HUB_OPERATOR_TOKEN_FILE"]}, indent=2)
-    )
+    token_file = str(Path(env["HUB_OPERATOR_TOKEN_FILE"]).absolute())
+    write_private(path / "hub.json", json.dumps(urls | {"operator_token_file": token_file}, indent=2))
     sys.stdout.write(f"ready {json.dumps(urls)}\n")
     sys.stdout.flush()
 
