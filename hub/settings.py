@@ -57,7 +57,9 @@ class Settings(BaseSettings):
     list_seconds: float = Field(30.0, gt=0, description="Deadline of a GET of a list from one party")
     callback_seconds: float = Field(86_400.0, gt=0, description="How long an issued response_url can be used")
 
-    relay_concurrency: int = Field(256, ge=1, description="Calls under way from one relay to one platform, per traffic class")
+    relay_concurrency: int = Field(
+        256, ge=1, description="Calls under way from one relay to one platform, per traffic class"
+    )
     receiver_concurrency: int = Field(8, ge=1, description="Requests in flight to one receiver, in all workers")
     waiting_requests: int = Field(2000, ge=1, description="Most callers that one HTTP process lets wait")
 

@@ -22,8 +22,9 @@ from hub.delivery.prepare import prepare
 from hub.errors import LogUnavailable, PartnerError, StoreUnavailable, UndecodableRecord, UnknownEnvelopeVersion
 from hub.messaging.broker import BatchConsumer
 from hub.messaging.codec import decode, encode_reply
+from hub.messaging.dead_letters import bury
 from hub.messaging.records import Record
-from hub.messaging.topics import BULK_REPLIES, BULK_REQUESTS, DEAD_LETTERS, REPLIES, REQUESTS, TopicSpec
+from hub.messaging.topics import BULK_REPLIES, BULK_REQUESTS, REPLIES, REQUESTS, TopicSpec
 from hub.model.directory import Directory
 from hub.model.envelope import Envelope, Reply
 from hub.model.issued_url import IssuedKind, IssuedUrl
@@ -55,7 +56,7 @@ from hub.routing.plan import (
 )
 from hub.routing.rewrite import link_header, next_link
 from hub.store import issued_urls, routes
-from hub.telemetry import DEAD_LETTERS_WRITTEN, PARTNER_CALLS, PARTNER_SECONDS, get_logger
+from hub.telemetry import PARTNER_CALLS, PARTNER_SECONDS, get_logger
 from workers.app import WorkerContext
 
 log = get_logger(__name__)
@@ -140,7 +141,7 @@ class Relay:
                 self._context.stopping.set()
                 return []
             except UndecodableRecord as error:
-                await self._bury(record, error)
+                await bury(self._context.durable, self._context.topics, record, error)
                 continue
             if not self._seen(parsed.envelope.nonce):
                 requests.append(parsed)
@@ -153,19 +154,6 @@ class Relay:
         if len(self._nonces) > _NONCES_REMEMBERED:
             self._nonces.popitem(last=False)
         return False
-
-    async def _bury(self, record: Record, error: UndecodableRecord) -> None:
-        DEAD_LETTERS_WRITTEN.labels(record.topic).inc()
-        log.error(
-            "record.undecodable", topic=record.topic, partition=record.partition, offset=record.offset, error=str(error)
-        )
-        await self._context.durable.send(
-            self._context.topics.name(DEAD_LETTERS),
-            value=record.value,
-            key=record.key,
-            headers=[*record.headers, ("error", str(error).encode()), ("source", f"{record.topic}".encode())],
-            timeout=_REPLY_SECONDS,
-        )
 
     async def _plan(self, requests: Sequence[Parsed], directory: Directory) -> list[tuple[Parsed, Plan | Refusal]]:
         asked = [(parsed, question(parsed)) for parsed in requests]

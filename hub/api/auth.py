@@ -47,9 +47,7 @@ class Caller:
 class Gate:
     """Admits callers by their credentials token."""
 
-    def __init__(
-        self, keeper: DirectoryKeeper, secrets: Secrets, retire: Callable[[str], Awaitable[None]]
-    ) -> None:
+    def __init__(self, keeper: DirectoryKeeper, secrets: Secrets, retire: Callable[[str], Awaitable[None]]) -> None:
         """`retire` drops the replaced tokens of a platform once it has used its newest (AM-21)."""
         self._keeper = keeper
         self._secrets = secrets

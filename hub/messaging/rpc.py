@@ -25,7 +25,7 @@ log = get_logger(__name__)
 _RETRY_SECONDS: Final = 0.5
 
 
-class TooManyWaiting(Exception):  # noqa: N818
+class TooManyWaiting(Exception):
     """As many callers wait already as this process holds."""
 
 

@@ -106,8 +106,10 @@ create table issued_url (
 create index issued_url_expiry on issued_url (expires_at) where expires_at is not null;
 
 -- What changes on its own: a Location without its EVSEs, an EVSE with its Connectors, a Tariff, a Token.
--- Key columns are folded; a Token's object_id is uid:type. raw is the JSON as pushed; null is a tombstone.
--- applied is (log_epoch, log_offset) of the last record applied; unit_id gives the order of creation for paging.
+-- Key columns are folded; a Token's object_id is uid:type; evse_uid is '' for a root. raw is the JSON as pushed; null is a tombstone.
+-- last_updated is the unit's own clock as pushed, clock the earlier of that and the arrival: what a later push is compared with.
+-- (log_epoch, log_offset) is the last record applied; evses_offset, on a Location, the last record that replaced all its EVSEs.
+-- unit_id gives the order of creation, for paging.
 create table unit (
     unit_id bigint generated always as identity unique,
     module text not null,
@@ -117,14 +119,23 @@ create table unit (
     evse_uid text not null default '',
     raw text,
     last_updated timestamptz not null,
+    clock timestamptz not null,
     is_incomplete boolean not null default false,
     log_epoch text not null,
     log_offset bigint not null,
+    evses_offset bigint not null default -1,
     platform_id uuid not null,
     changed_at timestamptz not null default now(),
     primary key (module, country_code, party_id, object_id, evse_uid)
 );
 create index unit_order on unit (module, unit_id) where evse_uid = '';
+
+-- The newest clock among the EVSEs of a Location, null where it has none.
+create function newest_part(root unit) returns timestamptz language sql stable as $$
+    select max(part.last_updated) from unit part
+    where part.module = root.module and part.country_code = root.country_code and part.party_id = root.party_id
+      and part.object_id = root.object_id and part.evse_uid <> ''
+$$;
 
 -- Every outcome of every leg, one row each, in daily partitions. at is when it happened; the rest are facts without bodies.
 create table exchange (

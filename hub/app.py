@@ -1,0 +1,220 @@
+"""The composition root of the HTTP process: opens its means, mounts its doors, serves until told to stop."""
+
+import asyncio
+import contextlib
+import os
+import secrets as random
+import socket
+from collections.abc import AsyncIterator, Callable
+from dataclasses import dataclass
+from typing import Any, Final
+
+import uvicorn
+from fastapi import FastAPI
+from prometheus_client import CONTENT_TYPE_LATEST, generate_latest
+from starlette.requests import Request
+from starlette.responses import JSONResponse, Response
+from starlette.routing import Route
+
+from hub.api.admin import AdminContext
+from hub.api.admin import router as admin_router
+from hub.api.auth import Gate
+from hub.api.credentials import Credentials
+from hub.api.door import Configuration, Door
+from hub.api.getall import GetAll
+from hub.api.hubclientinfo import HubClientInfo
+from hub.api.ingress import OLDEST_DIRECTORY_SECONDS, Ingress
+from hub.api.versions import Versions
+from hub.messaging.broker import Producer
+from hub.messaging.outcomes import Outcomes
+from hub.messaging.rpc import Rpc
+from hub.messaging.topics import Topics
+from hub.model.envelope import Scenario
+from hub.ocpi.modules import CREDENTIALS, HUB_CLIENT_INFO
+from hub.ocpi.versions import OFFERED
+from hub.partners.client import PartnerClient
+from hub.partners.guard import AddressGuard
+from hub.registration.register import Identity, Registrar
+from hub.settings import Settings
+from hub.store.directory import DirectoryKeeper
+from hub.store.pool import Store
+from hub.store.secrets import Secrets
+from hub.telemetry import configure, get_logger
+
+log = get_logger(__name__)
+
+_CONNECTIONS_PER_HOST: Final = 8
+_SHUTDOWN_SECONDS: Final = 8
+
+
+@dataclass(frozen=True, slots=True)
+class Means:
+    """What the doors work with, opened in order and closed in reverse."""
+
+    settings: Settings
+    secrets: Secrets
+    topics: Topics
+    store: Store
+    keeper: DirectoryKeeper
+    durable: Producer
+    swift: Producer
+    rpc: Rpc
+    outcomes: Outcomes
+    partners: PartnerClient
+
+
+def serve(settings: Settings) -> None:
+    """Serve until SIGTERM or SIGINT.
+
+    Raises:
+        ConfigurationError: a setting is missing or the topics differ from the table.
+        HubError: Kafka or Postgres could not be reached at the start.
+    """
+    configure(settings.log_level, "hub")
+    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+        runner.run(_serve(settings))
+
+
+async def _serve(settings: Settings) -> None:
+    async with open_means(settings) as means:
+        config = uvicorn.Config(
+            build_app(means),
+            host=settings.host,
+            port=settings.port,
+            http="httptools",
+            loop="none",
+            lifespan="off",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
+            ws="none",
+        )
+        server = uvicorn.Server(config)
+        task = asyncio.create_task(server.serve(), name="http")
+        await _started(server, task)
+        if settings.ready_file is not None:
+            settings.ready_file.touch()
+        log.info("hub.started", url=settings.public_url, port=settings.port)
+        await task
+        log.info("hub.stopped")
+
+
+async def _started(server: uvicorn.Server, task: asyncio.Task[None]) -> None:
+    while not server.started and not task.done():  # noqa: ASYNC110 - uvicorn offers no event
+        await asyncio.sleep(0.02)
+    if task.done():
+        task.result()
+
+
+@contextlib.asynccontextmanager
+async def open_means(settings: Settings) -> AsyncIterator[Means]:
+    """Open everything that the HTTP process needs; ready for requests when entered."""
+    bootstrap = settings.require("kafka_bootstrap")
+    secrets = Secrets.from_base64(settings.read_secrets_key())
+    topics = Topics(settings.topic_prefix, settings.topic_partitions, settings.topic_replication)
+    await topics.check(bootstrap)
+    async with contextlib.AsyncExitStack() as stack:
+        store = await Store.open(settings.require("postgres_url"), size=settings.postgres_pool)
+        stack.push_async_callback(store.close)
+        keeper = DirectoryKeeper(
+            store,
+            secrets,
+            hub_party=settings.hub_party,
+            agreements=settings.agreements,
+            process_id=f"{socket.gethostname()}-{os.getpid()}-{random.token_hex(4)}",
+            name="hub",
+        )
+        await keeper.start()
+        stack.push_async_callback(keeper.stop)
+        durable, swift = Producer.durable(bootstrap), Producer.swift(bootstrap)
+        for producer in (durable, swift):
+            await producer.start()
+            stack.push_async_callback(producer.stop)
+        rpc = Rpc(bootstrap, topics, swift, slot=random.randbelow(1 << 16), most_waiting=settings.waiting_requests)
+        await rpc.start()
+        stack.push_async_callback(rpc.stop)
+        outcomes = Outcomes(durable, topics)
+        outcomes.start()
+        stack.push_async_callback(outcomes.stop)
+        partners = PartnerClient(
+            AddressGuard(settings.networks),
+            largest_answer_bytes=settings.largest_answer_bytes,
+            connections_per_host=_CONNECTIONS_PER_HOST,
+        )
+        stack.push_async_callback(partners.close)
+        yield Means(settings, secrets, topics, store, keeper, durable, swift, rpc, outcomes, partners)
+
+
+def build_app(means: Means) -> FastAPI:
+    """The application: OCPI below /ocpi, operators at /admin/v1, /health and /metrics."""
+    settings = means.settings
+    registrar = Registrar(
+        store=means.store,
+        secrets=means.secrets,
+        keeper=means.keeper,
+        partners=means.partners,
+        identity=Identity(settings.hub_party, settings.party_name, f"{settings.ocpi_url}/versions"),
+    )
+    gate = Gate(means.keeper, means.secrets, registrar.retire_replaced_tokens)
+    getall = GetAll(means.store, settings)
+    ingress = Ingress(
+        settings=settings,
+        gate=gate,
+        keeper=means.keeper,
+        topics=means.topics,
+        durable=means.durable,
+        rpc=means.rpc,
+        outcomes=means.outcomes,
+        local={Scenario.GET_ALL: getall.list_all, Scenario.HELD: getall.show_held},
+    )
+    app = FastAPI(title="OCPI roaming hub", docs_url=None, redoc_url=None, openapi_url=None)
+    app.router.routes.append(Route("/ocpi/{rest:path}", Door(gate, _configuration(means, registrar), ingress)))
+    app.include_router(
+        admin_router(
+            AdminContext(means.store, means.secrets, settings, means.topics, registrar), settings.read_operator_token()
+        )
+    )
+    app.router.routes.append(Route("/health/live", _live))
+    app.router.routes.append(Route("/health/ready", _ready(means)))
+    app.router.routes.append(Route("/metrics", _metrics))
+    return app
+
+
+def _configuration(means: Means, registrar: Registrar) -> dict[str, Configuration]:
+    """The handlers of the configuration modules by their path below /ocpi."""
+    settings = means.settings
+    versions = Versions(settings.ocpi_url)
+    handlers: dict[str, Configuration] = {"versions": versions.list_versions}
+    for version in OFFERED:
+        url = f"{settings.ocpi_url}/{version}/{HUB_CLIENT_INFO}"
+        client_info = HubClientInfo(means.store, means.keeper, url=url, page_limit=settings.page_limit)
+        handlers[version] = versions.show_details
+        handlers[f"{version}/{CREDENTIALS}"] = Credentials(registrar, version).handle
+        handlers[f"{version}/{HUB_CLIENT_INFO}"] = client_info.handle
+    return handlers
+
+
+async def _live(_: Request) -> Response:
+    return JSONResponse({"status": "live"})
+
+
+def _ready(means: Means) -> Callable[[Request], Any]:
+    async def ready(_: Request) -> Response:
+        if means.keeper.age_seconds > OLDEST_DIRECTORY_SECONDS:
+            return JSONResponse({"status": "not ready", "reason": "the directory is too old: Postgres is away"}, 503)
+        return JSONResponse({"status": "ready", "directory_version": means.keeper.current.version})
+
+    return ready
+
+
+async def _metrics(_: Request) -> Response:
+    return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
+
+
+def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
+    try:
+        import uvloop
+    except ImportError:
+        return None
+    return uvloop.new_event_loop

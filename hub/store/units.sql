@@ -1,0 +1,83 @@
+-- name: lock_units
+-- Units by key, locked in key order.
+select module, country_code, party_id, object_id, evse_uid, raw, last_updated, clock, is_incomplete,
+       log_epoch, log_offset, evses_offset, platform_id::text
+from unit
+where (module, country_code, party_id, object_id, evse_uid)
+      in (select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]))
+order by module, country_code, party_id, object_id, evse_uid
+for update
+
+-- name: lock_evses
+-- All EVSEs of many Locations, locked in key order.
+select module, country_code, party_id, object_id, evse_uid, raw, last_updated, clock, is_incomplete,
+       log_epoch, log_offset, evses_offset, platform_id::text
+from unit
+where (country_code, party_id, object_id) in (select * from unnest($1::text[], $2::text[], $3::text[]))
+      and module = 'locations' and evse_uid <> ''
+order by module, country_code, party_id, object_id, evse_uid
+for update
+
+-- name: write
+-- Insert or replace many units; a row that a later record of the same log has written stays.
+insert into unit (module, country_code, party_id, object_id, evse_uid, raw, last_updated, clock, is_incomplete,
+                  log_epoch, log_offset, evses_offset, platform_id)
+select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[],
+                     $8::timestamptz[], $9::boolean[], $10::text[], $11::bigint[], $12::bigint[], $13::uuid[])
+on conflict (module, country_code, party_id, object_id, evse_uid) do update
+set raw = excluded.raw, last_updated = excluded.last_updated, clock = excluded.clock,
+    is_incomplete = excluded.is_incomplete, log_epoch = excluded.log_epoch, log_offset = excluded.log_offset,
+    evses_offset = excluded.evses_offset, platform_id = excluded.platform_id, changed_at = now()
+where unit.log_epoch <> excluded.log_epoch or unit.log_offset <= excluded.log_offset
+
+-- name: remove
+-- EVSEs that their Location no longer has, unless a later record of the same log wrote them.
+delete from unit using unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::bigint[])
+     as gone (module, country_code, party_id, object_id, evse_uid, log_epoch, log_offset)
+where unit.module = gone.module and unit.country_code = gone.country_code and unit.party_id = gone.party_id
+      and unit.object_id = gone.object_id and unit.evse_uid = gone.evse_uid
+      and (unit.log_epoch <> gone.log_epoch or unit.log_offset <= gone.log_offset)
+
+-- name: read_root
+-- One root with its parts, the root first, the parts in the order in which they came.
+select module, country_code, party_id, object_id, evse_uid, raw, last_updated, clock, is_incomplete,
+       log_epoch, log_offset, evses_offset, platform_id::text
+from unit
+where module = $1 and country_code = $2 and party_id = $3 and object_id = $4
+order by evse_uid <> '', unit_id
+
+-- name: read_unit
+-- One unit.
+select module, country_code, party_id, object_id, evse_uid, raw, last_updated, clock, is_incomplete,
+       log_epoch, log_offset, evses_offset, platform_id::text
+from unit
+where module = $1 and country_code = $2 and party_id = $3 and object_id = $4 and evse_uid = $5
+
+-- name: page
+-- Roots of a module that a viewer may see, in the order of creation, with their parts: $1 module, $2 owners' country codes,
+-- $3 owners' party ids, $4 from, $5 to (on the newest clock of the tree), $6 after unit_id, $7 offset, $8 limit.
+with root as (
+    select r.unit_id, r.country_code, r.party_id, r.object_id
+    from unit r
+    where r.module = $1 and r.evse_uid = '' and r.raw is not null
+      and (r.country_code, r.party_id) in (select * from unnest($2::text[], $3::text[]))
+      and r.unit_id > $6
+      and ($4::timestamptz is null or greatest(r.last_updated, newest_part(r)) >= $4)
+      and ($5::timestamptz is null or greatest(r.last_updated, newest_part(r)) < $5)
+    order by r.unit_id
+    offset $7 limit $8
+)
+select root.unit_id as root_id, u.module, u.country_code, u.party_id, u.object_id, u.evse_uid, u.raw, u.last_updated,
+       u.clock, u.is_incomplete, u.log_epoch, u.log_offset, u.evses_offset, u.platform_id::text
+from root join unit u on u.module = $1 and u.country_code = root.country_code and u.party_id = root.party_id
+     and u.object_id = root.object_id
+order by root.unit_id, u.evse_uid <> '', u.unit_id
+
+-- name: count
+-- How many roots the same viewer may see.
+select count(*)
+from unit r
+where r.module = $1 and r.evse_uid = '' and r.raw is not null
+  and (r.country_code, r.party_id) in (select * from unnest($2::text[], $3::text[]))
+  and ($4::timestamptz is null or greatest(r.last_updated, newest_part(r)) >= $4)
+  and ($5::timestamptz is null or greatest(r.last_updated, newest_part(r)) < $5)
