@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 FEEDS ?= ../shared/data
 
-.PHONY: help demo test test-feeds lint up lock image-lock clean
+.PHONY: help demo test test-feeds lint up lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/'
@@ -41,9 +41,10 @@ $(VENV)/.ready: requirements.lock pyproject.toml | $(filter .uv/bin/uv,$(UV))
 	$(UV) pip install --quiet --python $(BIN)/python --no-deps --no-build-isolation -e .
 	@touch $@
 
-lock: ## resolve the dependencies anew
+lock: | $(filter .uv/bin/uv,$(UV)) ## resolve the dependencies anew
 	$(UV) pip compile --quiet --universal --python-version 3.11 --all-extras --generate-hashes --no-header pyproject.toml -o requirements.lock
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header -c requirements.lock pyproject.toml -o infra/docker/requirements.lock
+	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header -c requirements.lock infra/docker/build.in -o infra/docker/build.lock
 
 clean: ## remove what set-up and runs made
 	rm -rf $(VENV) .uv .hub .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
