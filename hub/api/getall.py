@@ -5,7 +5,7 @@ decisions D-04, D-15, D-29.
 """
 
 import base64
-import binascii
+import re
 from collections.abc import Mapping
 from typing import Final
 from urllib.parse import urlencode
@@ -32,6 +32,7 @@ from hub.store.units import View
 
 HELD_MODULES: Final = frozenset({"locations", "tariffs", "tokens"})
 _CURSOR: Final = "cursor"
+_CURSOR_FORM: Final = re.compile(r"u(\d{1,18})", re.ASCII)
 
 
 class GetAll:
@@ -140,9 +141,10 @@ def _read_cursor(text: str | None) -> int | Refusal:
         return 0
     try:
         plain = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
-        return int(plain.removeprefix("u")) if plain.startswith("u") else _bad_cursor()
-    except (binascii.Error, UnicodeDecodeError, ValueError):
+    except ValueError:
         return _bad_cursor()
+    found = _CURSOR_FORM.fullmatch(plain)
+    return int(found[1]) if found else _bad_cursor()
 
 
 def _bad_cursor() -> Refusal:
