@@ -175,7 +175,7 @@ async def kill_relay(stage: Stage) -> str:
     must(set(codes) <= {1000, 4002}, f"callers got {sorted(set(map(str, codes)))}")
 
     async def works() -> bool:
-        return (await _authorize(stage))["status_code"] == 1000
+        return bool((await _authorize(stage))["status_code"] == 1000)
 
     await eventually(works, seconds=10, what="authorizations work again")
     took = time.monotonic() - killed_at

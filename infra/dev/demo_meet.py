@@ -33,7 +33,7 @@ async def handshakes(stage: Stage) -> str:
     by_hub = len(HUB_STARTS & stage.platforms.keys())
     return (
         f"{len(connected) - by_hub} platforms registered at the hub, the hub registered at {by_hub}\n"
-        f"every token A is dead: {len(stage.tokens)} × 401"
+        f"every token A is dead: {len(stage.tokens)} times 401"
     )
 
 
