@@ -21,7 +21,7 @@ EXIT_JARS_OUT_OF_REACH = 13
 EXIT_DIRECTORY_UNUSABLE = 14
 
 
-class StartFailure(HubError):  # noqa: N818
+class StartFailure(HubError):
     """The hub cannot be started; the message is one line."""
 
     exit_code = EXIT_PART_FAILED

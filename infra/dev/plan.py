@@ -17,6 +17,7 @@ from infra.dev.supervisor import Part, Probe
 
 WORKERS = ("relay", "fanout", "ledger")
 _HUB = (sys.executable, "-P", "-m", "infra.cli")
+_STORES = frozenset({"postgres", "kafka"})
 _LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
 
 
@@ -72,6 +73,7 @@ def hub_plan(path: Path, env: Mapping[str, str], address: Address) -> Plan:
                 argv=(*_HUB, "serve"),
                 env=env,
                 log=path / "log" / "serve.log",
+                needs=_STORES,
                 ready=answers_ok(_LOCAL.get(address.host, address.host), address.port, "/health/ready"),
             ),
         ),
@@ -86,6 +88,7 @@ def _worker(name: str, path: Path, env: Mapping[str, str]) -> Part:
         argv=(*_HUB, "worker", name),
         env={**env, "HUB_READY_FILE": str(ready_file), "HUB_METRICS_PORT": "0"},
         log=path / "log" / f"{name}.log",
+        needs=_STORES,
         ready=is_there(ready_file),
         ready_file=ready_file,
     )

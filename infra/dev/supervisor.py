@@ -24,6 +24,7 @@ from infra.dev.processes import Account, Command, end_recorded, failure, kill_gr
 
 Say = Callable[[str], None]
 Probe = Callable[[], Awaitable[bool]]
+_Ready = dict[str, asyncio.Event]
 
 FIRST_DELAY_SECONDS = 0.2
 LONGEST_DELAY_SECONDS = 10.0
@@ -37,7 +38,10 @@ _LOG_CHECK_SECONDS = 5.0
 
 @dataclass(frozen=True, slots=True, kw_only=True)
 class Part:
-    """One process that shall always run: when it counts as ready, how it likes to be ended, what to `clean` up then."""
+    """One process that shall always run: when it counts as ready, how it likes to be ended, what to `clean` up then.
+
+    It is not started again before the parts that it `needs` are ready, so they need not share the machine with futile attempts.
+    """
 
     name: str
     argv: tuple[str, ...]
@@ -51,6 +55,7 @@ class Part:
     parent_death_signal: int = signal.SIGKILL
     account: Account | None = None
     clean: Callable[[], None] | None = None
+    needs: frozenset[str] = frozenset()
 
     @property
     def command(self) -> Command:
@@ -89,6 +94,7 @@ class Supervisor:
         self._run_dir = run_dir
         self._say = say
         self._ranks: list[list[_Kept]] = []
+        self._ready: _Ready = {}
         self._logs: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
@@ -105,7 +111,7 @@ class Supervisor:
         Raises:
             StartFailure: one of them ended, or was not ready in time; `stop` ends the others.
         """
-        rank = [_Kept(part, self._run_dir / f"{part.name}.pid", self._say) for part in parts]
+        rank = [_Kept(part, self._run_dir / f"{part.name}.pid", self._ready, self._say) for part in parts]
         self._ranks.append(rank)
         if self._logs is None:
             self._logs = asyncio.create_task(self._bound_logs())
@@ -145,9 +151,11 @@ async def end_leftovers(run_dir: Path, say: Say) -> None:
 class _Kept:
     """One part and the process that it is at the moment."""
 
-    def __init__(self, part: Part, record_path: Path, say: Say) -> None:
+    def __init__(self, part: Part, record_path: Path, ready: _Ready, say: Say) -> None:
         self.part = part
         self._record_path = record_path
+        self._all_ready = ready
+        self._ready = ready.setdefault(part.name, asyncio.Event())
         self._say = say
         self._process: asyncio.subprocess.Process | None = None
         self._keeping: asyncio.Task[None] | None = None
@@ -164,6 +172,7 @@ class _Kept:
         trouble = await self._wait_ready(process)
         if trouble:
             raise failure(self.part.name, trouble, self.part.log, self._log_begins)
+        self._ready.set()
         self._keeping = asyncio.create_task(self._keep(process))
 
     async def stop(self, within: float) -> None:
@@ -204,6 +213,7 @@ class _Kept:
         ready_since, delay = clock(), None
         while True:
             code = await process.wait()
+            self._ready.clear()
             kill_group(process.pid)
             delay = next_delay(delay, clock() - ready_since)
             last = (
@@ -213,12 +223,15 @@ class _Kept:
             )
             self._say(f"{self.part.name} {_how_it_ended(code)}, starting it again in {delay:.1f} s{last}")
             await asyncio.sleep(delay)
+            for name in self.part.needs & self._all_ready.keys():
+                await self._all_ready[name].wait()
             ready_since = clock()
             with suppress(OSError):
                 process = await self._spawn()
                 trouble = await self._wait_ready(process)
                 ready_since = clock()
                 if trouble is None:
+                    self._ready.set()
                     self._say(f"{self.part.name} is ready again")
                 elif process.returncode is None:
                     self._say(f"{self.part.name} {trouble}")

@@ -12,7 +12,7 @@ import pytest
 from infra.dev.failures import DiskFull, PartFailed
 from infra.dev.processes import end_recorded, failure, record, started_at
 from infra.dev.supervisor import Supervisor, bound_log, end_leftovers, next_delay
-from tests.unit.supervisor_rig import STUBBORN, a_part, a_sleeper, eventually, run_python, running
+from tests.unit.supervisor_rig import OBEDIENT, STUBBORN, a_part, a_sleeper, eventually, run_python, running
 
 SUPERVISING = """
 import asyncio, pathlib, sys
@@ -61,6 +61,18 @@ async def test_a_part_that_dies_is_started_again_and_spoken_of(tmp_path: Path) -
         await eventually(lambda: "one is ready again" in said)
         assert supervisor.pid("one") != first
     assert said[0] == "one was ended by signal 9, starting it again in 0.2 s"
+
+
+async def test_a_part_is_started_again_only_when_what_it_needs_is_ready(tmp_path: Path) -> None:
+    said: list[str] = []
+    slow = a_part(tmp_path, "slow", f"import time; time.sleep(0.6)\n{OBEDIENT}")
+    async with Supervisor(tmp_path, said.append) as supervisor:
+        await supervisor.start(slow)
+        await supervisor.start(a_part(tmp_path, "needy", needs=frozenset({"slow", "somewhere else"})))
+        os.kill(supervisor.pid("slow"), signal.SIGKILL)
+        os.kill(supervisor.pid("needy"), signal.SIGKILL)
+        await eventually(lambda: "needy is ready again" in said)
+    assert [line for line in said if "ready" in line] == ["slow is ready again", "needy is ready again"]
 
 
 @pytest.mark.parametrize(
