@@ -6,7 +6,7 @@ import json
 import time
 from typing import Any
 
-from infra.dev.demo_rig import DemoFailedError, Stage, eventually, kill, must, new_id, percentile
+from infra.dev.demo_rig import DemoFailedError, Stage, eventually, hops, kill, must, new_id, percentile
 from infra.dev.demo_spread import TOKEN_UID
 
 AUTHORIZATIONS = 120
@@ -28,7 +28,9 @@ async def authorize(stage: Stage) -> str:
             f"{other} was asked, too",
         )
     told = await _story(stage, answer["correlation_id"])
-    return f"ALLOWED FROM NL/EM1; partner {told['partner_ms']:.1f} ms, hub {told['hub_ms']:.1f} ms"
+    return f"ALLOWED FROM NL/EM1; partner {told['partner_ms']:.1f} ms, hub {told['hub_ms']:.1f} ms" + hops(
+        stage, {"method": "POST", **answer}, got[0]
+    )
 
 
 async def _authorize(stage: Stage) -> dict[str, Any]:
@@ -65,7 +67,9 @@ async def start_session(stage: Stage) -> str:
     results = [item for item in await emsp.received(module="commands", method="POST") if item["body"]]
     must(results, f"no result came to {original}")
     must(_header(results[-1], "from") == cpo.parties[0], "the result is not FROM the CPO")
-    return f"the CPO was given {seen[:72]}…\nits result ACCEPTED reached {original}"
+    return f"the CPO was given {seen[:72]}…\nits result ACCEPTED reached {original}" + hops(
+        stage, {"method": "POST", "url": "commands/START_SESSION"}, got[-1], results[-1]
+    )
 
 
 async def session(stage: Stage) -> str:
@@ -82,9 +86,11 @@ async def session(stage: Stage) -> str:
         must(len(await emsp.received(correlation_id=sent["correlation_id"])) == 1, "the owner did not get it once")
         for other in ("emsp-two", "emsp-three"):
             must(not await stage.platforms[other].received(correlation_id=sent["correlation_id"]), f"{other} got it")
+    arrived = await emsp.received(correlation_id=patch["correlation_id"])
     held = next(entry for entry in _objects(await emsp.look("store/sessions")) if entry["id"] == session_id)
     must(float(held["kwh"]) == 7.4, f"the owner holds {held['kwh']} kWh")
-    return f"Session {session_id}: PUT and PATCH reached NL/EM1 only, {held['kwh']} kWh"
+    shown = hops(stage, {"method": "PATCH", **patch}, arrived[0])
+    return f"Session {session_id}: PUT and PATCH reached NL/EM1 only, {held['kwh']} kWh" + shown
 
 
 def _session(session_id: str) -> dict[str, Any]:
@@ -124,10 +130,13 @@ async def cdr(stage: Stage) -> str:
     location = next(value for name, value in sent["headers"].items() if name.lower() == "location")
     base = stage.versions_url.removesuffix("versions")
     must(location.startswith(base), f"the Location is {location}")
-    must(len(await emsp.received(correlation_id=sent["correlation_id"])) == 1, "the owner did not get the CDR once")
+    arrived = await emsp.received(correlation_id=sent["correlation_id"])
+    must(len(arrived) == 1, "the owner did not get the CDR once")
     back = await cpo.send("GET", "cdrs", "", url=location, to="NL/EM1")
     must(_data(back).get("id") == whole["id"], f"GET of the Location: {back['status']} {back['body']}")
-    return f"Location {location[:64]}…\nGET there gives CDR {whole['id']}"
+    return f"Location {location[:64]}…\nGET there gives CDR {whole['id']}" + hops(
+        stage, {"method": "POST", **sent}, arrived[0]
+    )
 
 
 def _cdr(cdr_id: str) -> dict[str, Any]:
@@ -203,6 +212,9 @@ async def story(stage: Stage) -> str:
         f"{row['at']}  {row['leg']:8s} {row['kind']:20s} {row['verdict']:10s} {_milliseconds(row['elapsed_ms'])}"
         for row in rows
     ]
+    found = [entry for platform in stage.platforms.values() for entry in await platform.look("deviations")]
+    must(not found, f"the platforms noted {len(found)} deviations from OCPI, first {found[:1]}")
+    lines.append("the six platforms noted no deviation from OCPI in what the hub sent or answered")
     return "\n".join(lines)
 
 

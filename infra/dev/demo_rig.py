@@ -19,6 +19,7 @@ import aiohttp
 
 READY: Final = "ready "
 PROCESS_START_SECONDS: Final = 180.0
+LONGEST_BODY_SHOWN: Final = 600
 
 
 class DemoFailedError(Exception):
@@ -199,6 +200,28 @@ def percentile(values: Sequence[float], share: float) -> float:
     """The value below which this share of the values lies."""
     ordered = sorted(values)
     return ordered[min(len(ordered) - 1, int(len(ordered) * share))]
+
+
+def hops(stage: Stage, sent: dict[str, Any], *arrived: dict[str, Any]) -> str:
+    """With `--raw`: what was sent to the hub and answered by it, and what arrived from it, headers and bodies."""
+    if not stage.is_raw:
+        return ""
+    lines = [f"→ hub  {sent.get('method', '')} {sent.get('url', '')}", f"   x-request-id: {sent.get('request_id')}"]
+    lines += [f"   x-correlation-id: {sent.get('correlation_id')}"]
+    for item in arrived:
+        lines.append(f"hub →  {item['method']} {item['path']}{'?' if item['query'] else ''}{item['query']}")
+        lines += [f"   {name}: {value}" for name, value in item["headers"].items()]
+        lines.append(f"   {_short(item.get('body'))}")
+    if "status" in sent:
+        lines.append(f"← hub  HTTP {sent['status']}")
+        lines += [f"   {name}: {value}" for name, value in (sent.get("headers") or {}).items()]
+        lines.append(f"   {_short(sent.get('body'))}")
+    return "\n" + "\n".join(lines)
+
+
+def _short(body: Any) -> str:
+    text = body if isinstance(body, str) else json.dumps(body)
+    return text if len(text) <= LONGEST_BODY_SHOWN else f"{text[:LONGEST_BODY_SHOWN]}… ({len(text)} characters)"
 
 
 def kill(pid: int) -> None:

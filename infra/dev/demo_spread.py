@@ -3,7 +3,7 @@
 import asyncio
 from typing import Any
 
-from infra.dev.demo_rig import Platform, Stage, data, eventually, must, percentile
+from infra.dev.demo_rig import Platform, Stage, data, eventually, hops, must, percentile
 
 HUB = "NL/HUB"
 TOKEN_UID = "04AB12CD34EF56"  # noqa: S105 - an RFID card's number, not a secret
@@ -26,9 +26,9 @@ async def push_everything(stage: Stage) -> str:
             f"{len(sent)} {module} answered 1000, {len(delays)} deliveries with equal SHA-256;"
             f" push to arrival p50 {percentile(delays, 0.5):.0f} ms, p99 {percentile(delays, 0.99):.0f} ms"
         )
-    if stage.is_raw:
-        lines.append(_raw(got[-1]))
-    return "\n".join(lines)
+        last = got[-1]
+        shown = hops(stage, {"method": "PUT", **sent[last["correlation_id"]]}, last)
+    return "\n".join(lines) + shown
 
 
 async def _all_received(emsp: Platform, module: str, count: int) -> list[dict[str, Any]]:
@@ -70,11 +70,12 @@ async def patch_one_evse(stage: Stage) -> str:
     for emsp in stage.of("emsp"):
         item = await _one(emsp, sent["correlation_id"])
         delays.append(_check_delivery(emsp, item, sent))
+        shown = hops(stage, {"method": "PATCH", **sent}, item)
         held = await emsp.look("store/locations")
         must(_status(held, location["id"], evse) == "CHARGING", f"{emsp.name} does not hold CHARGING")
     hub = await stage.operate("object", "show", f"locations/NL/NUO/{location['id']}")
     must("CHARGING" in str(hub), "the hub does not hold CHARGING")
-    return f"EVSE {evse[:12]}…: " + ", ".join(f"{delay:.0f} ms" for delay in delays)
+    return f"EVSE {evse[:12]}…: " + ", ".join(f"{delay:.0f} ms" for delay in delays) + shown
 
 
 async def _one(platform: Platform, correlation_id: str) -> dict[str, Any]:
@@ -121,10 +122,6 @@ async def push_token(stage: Stage) -> str:
         must(len(items) == len(cpo.parties), f"{cpo.name} got the Token {len(items)} times")
         for item in items:
             _check_delivery(cpo, item, sent)
+        shown = hops(stage, {"method": "PUT", **sent}, items[0])
         parties += len(items)
-    return f"{parties} parties on {len(stage.of('cpo'))} platforms have it"
-
-
-def _raw(item: dict[str, Any]) -> str:
-    headers = "\n".join(f"  {name}: {value}" for name, value in sorted(item["headers"].items()))
-    return f"{item['method']} {item['path']}\n{headers}\n  {str(item.get('body'))[:400]}"
+    return f"{parties} parties on {len(stage.of('cpo'))} platforms have it" + shown
