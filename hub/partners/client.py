@@ -145,10 +145,8 @@ def _trace() -> aiohttp.TraceConfig:
 
 
 def _translated(error: Exception, sent: _Sent, timeout: float) -> Exception:
-    cause = error.__cause__ or error.__context__
-    for candidate in (error, cause, getattr(error, "os_error", None)):
-        if isinstance(candidate, AddressRefused):
-            return candidate
+    if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, PermissionError):
+        return AddressRefused(error.os_error.strerror or "this address may not be called")
     if not sent.began:
         return PartnerUnreachable(_reason(error))
     if isinstance(error, TimeoutError):

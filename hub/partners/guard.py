@@ -3,11 +3,12 @@
 Every URL that a partner gave is hostile: it may name the hub's own networks or a cloud's metadata service, and its host name may
 resolve to one address when it is checked and to another when it is used. So the address that the socket connects to is judged,
 after resolution and for each connection, in the connector's `socket_factory`. IPv4 addresses inside IPv6 ones (mapped, NAT64,
-6to4, Teredo) are unwrapped first.
+6to4, Teredo) are unwrapped first; where it cannot be known which IPv4 address is meant (NAT64 of a site's own) none passes.
 
 Rule CB-15; design: every partner-supplied URL is hostile until the guard has passed it.
 """
 
+import errno
 import socket
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -20,14 +21,16 @@ Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
 LONGEST_URL: Final = 2048
-_NAT64: Final = (IPv6Network("64:ff9b::/96"), IPv6Network("64:ff9b:1::/48"))
+_NAT64: Final = IPv6Network("64:ff9b::/96")
 _NOT_PUBLIC: Final = (
     IPv4Network("0.0.0.0/8"),
     IPv4Network("100.64.0.0/10"),
+    IPv4Network("168.63.129.16/32"),  # public by its number, the host of the machine in one cloud
     IPv4Network("192.88.99.0/24"),
     IPv4Network("198.18.0.0/15"),
     IPv6Network("fec0::/10"),
     IPv6Network("100::/64"),
+    IPv6Network("64:ff9b:1::/48"),
 )
 
 
@@ -79,11 +82,17 @@ class AddressGuard:
             raise AddressRefused(f"{address} may be called with TLS only: it is not in HUB_PARTNER_NETWORKS")
 
     def socket_factory(self, *, with_tls: bool) -> Any:
-        """A factory for aiohttp's connector that makes no socket for a refused address."""
+        """A factory for aiohttp's connector that makes no socket for a refused address.
+
+        It raises `PermissionError`, an `OSError` as every failed attempt, so that a host's other addresses are still tried.
+        """
 
         def make(addr_info: tuple[Any, ...]) -> socket.socket:
             family, kind, protocol, _, where = addr_info
-            self.check_address(ip_address(str(where[0]).partition("%")[0]), with_tls=with_tls)
+            try:
+                self.check_address(ip_address(str(where[0]).partition("%")[0]), with_tls=with_tls)
+            except AddressRefused as refused:
+                raise PermissionError(errno.EACCES, str(refused)) from refused
             return socket.socket(family=family, type=kind, proto=protocol)
 
         return make
@@ -102,7 +111,7 @@ def _unwrapped(address: Address) -> Address:
         return address.sixtofour
     if address.teredo is not None:
         return address.teredo[1]
-    if any(address in network for network in _NAT64):
+    if address in _NAT64:
         return IPv4Address(int(address) & 0xFFFFFFFF)
     if int(address) >> 32 == 0 and int(address) > 1:
         return IPv4Address(int(address))
@@ -113,7 +122,7 @@ def _is_public(address: Address) -> bool:
     if any(address.version == network.version and address in network for network in _NOT_PUBLIC):
         return False
     if isinstance(address, IPv6Address) and (
-        address.ipv4_mapped or address.sixtofour or address.teredo or any(address in network for network in _NAT64)
+        address.ipv4_mapped or address.sixtofour or address.teredo or address in _NAT64
     ):
         return True  # a wrapper: the address inside is judged
     return address.is_global and not address.is_multicast and not address.is_reserved
