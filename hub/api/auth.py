@@ -1,6 +1,8 @@
 """Who calls: from the Authorization header to the platform.
 
-Rules AU-01 … AU-07; decision D-14. An unknown token costs at most a bounded number of look-ups, then the answer is immediate.
+Rules AU-01 … AU-07; decision D-14. A token that the snapshot lacks costs a look-up. Look-ups are bounded: beyond the bound the
+answer is 429, not 401, since the token may be one that another process gave a moment ago, and 401 would make its owner throw it
+away.
 """
 
 import asyncio
@@ -19,6 +21,7 @@ from hub.ocpi.status import (
     TOKEN_MISSING,
     TOKEN_ONLY_REGISTERS,
     TOKEN_UNKNOWN,
+    TOO_MANY_UNKNOWN_TOKENS,
     Refusal,
 )
 from hub.store.directory import DirectoryKeeper
@@ -38,6 +41,7 @@ class Caller:
 
     platform: Platform
     token: InboundToken
+    token_hash: bytes
     presented: str
 
     def __repr__(self) -> str:
@@ -47,8 +51,10 @@ class Caller:
 class Gate:
     """Admits callers by their credentials token."""
 
-    def __init__(self, keeper: DirectoryKeeper, secrets: Secrets, retire: Callable[[str], Awaitable[None]]) -> None:
-        """`retire` drops the replaced tokens of a platform once it has used its newest (AM-21)."""
+    def __init__(
+        self, keeper: DirectoryKeeper, secrets: Secrets, retire: Callable[[str, bytes], Awaitable[None]]
+    ) -> None:
+        """`retire` drops the replaced tokens of a platform once it has used its newest, of this hash (AM-21)."""
         self._keeper = keeper
         self._secrets = secrets
         self._retire = retire
@@ -58,13 +64,15 @@ class Gate:
         self._refilled_at = time.monotonic()
 
     async def admit(self, headers: Mapping[str, str]) -> Caller | Refusal:
-        """The caller of a configuration module, registration token or access token."""
+        """The caller of versions or credentials, with a registration token or an access token."""
         candidates = token_candidates(headers.get("authorization"))
         if not candidates or len(candidates[-1]) > _LONGEST_TOKEN:
             return Refusal(TOKEN_MISSING, TOKEN_MISSING.message)
         hashed = [(self._secrets.hash_inbound(text), text) for text in candidates]
         caller = self._known(hashed)
-        if caller is None and self._may_look_up():
+        if caller is None:
+            if not self._may_look_up():
+                return Refusal(TOO_MANY_UNKNOWN_TOKENS, TOO_MANY_UNKNOWN_TOKENS.message, retry_after_seconds=1)
             try:
                 found = [await self._keeper.knows_token(token_hash) for token_hash, _ in hashed]
             except StoreUnavailable:
@@ -79,7 +87,7 @@ class Gate:
         return caller
 
     async def admit_registered(self, headers: Mapping[str, str]) -> Caller | Refusal:
-        """The caller of a functional module: a registration token does not open it (AU-07)."""
+        """The caller of any module but versions and credentials: a registration token does not open it (AU-07)."""
         caller = await self.admit(headers)
         if isinstance(caller, Caller) and caller.token.kind is not TokenKind.ACCESS:
             return Refusal(TOKEN_ONLY_REGISTERS, TOKEN_ONLY_REGISTERS.message)
@@ -93,21 +101,22 @@ class Gate:
                 continue
             platform = directory.platforms.get(token.platform_id)
             if platform is not None:
-                return Caller(platform, token, text)
+                return Caller(platform, token, token_hash, text)
         return None
 
     def _note_use(self, caller: Caller) -> None:
         platform_id = caller.platform.platform_id
-        is_newest = caller.token.kind is TokenKind.ACCESS and caller.token.expires_at is None
+        token = caller.token
+        is_newest = token.kind is TokenKind.ACCESS and token.expires_at is None and not token.is_replaced
         if is_newest and platform_id in self._keeper.current.rotating and platform_id not in self._retiring:
             self._retiring.add(platform_id)
-            task = asyncio.create_task(self._retire_replaced(platform_id))
+            task = asyncio.create_task(self._retire_replaced(platform_id, caller.token_hash))
             self._tasks.add(task)
             task.add_done_callback(self._tasks.discard)
 
-    async def _retire_replaced(self, platform_id: str) -> None:
+    async def _retire_replaced(self, platform_id: str, used_hash: bytes) -> None:
         try:
-            await self._retire(platform_id)
+            await self._retire(platform_id, used_hash)
             await self._keeper.refresh()
         except StoreUnavailable as error:
             log.warning("replaced_tokens.not_retired", platform_id=platform_id, error=str(error))

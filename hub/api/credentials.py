@@ -14,6 +14,7 @@ from hub.api.auth import Caller
 from hub.model.directory import TokenKind
 from hub.ocpi.headers import text_headers
 from hub.ocpi.status import BODY_TOO_LARGE, METHOD_NOT_OFFERED, NOT_JSON, SUCCESS, Refusal
+from hub.registration.calls import BOM
 from hub.registration.register import Registrar
 
 _LARGEST_BODY_BYTES: Final = 262_144
@@ -43,12 +44,15 @@ class Credentials:
     async def _register(self, request: Request, caller: Caller, ids: MessageIds) -> Response:
         body = await _read(request)
         if body is None:
-            return refuse(Refusal(BODY_TOO_LARGE, f"The body is larger than {_LARGEST_BODY_BYTES} bytes"), ids)
+            too_large = Refusal(BODY_TOO_LARGE, f"The body is larger than {_LARGEST_BODY_BYTES} bytes")
+            return refuse(too_large, ids, headers={"Connection": "close"})
         try:
-            value = msgspec.json.decode(body)
+            value = msgspec.json.decode(body.removeprefix(BOM))
         except (msgspec.DecodeError, RecursionError) as error:
             return refuse(Refusal(NOT_JSON, f"The body is not valid JSON: {error}"), ids)
-        result = await self._registrar.receive(caller.platform, caller.token.kind, request.method, self._version, value)
+        result = await self._registrar.receive(
+            caller.platform, caller.token.kind, caller.token_hash, request.method, self._version, value
+        )
         return refuse(result, ids) if isinstance(result, Refusal) else answer(SUCCESS, ids, data=result)
 
 

@@ -39,7 +39,7 @@ class HubClientInfo:
         self._page_limit = page_limit
 
     async def handle(self, request: Request, caller: Caller) -> Response:
-        """One page of what this caller may see, oldest change first."""
+        """One page of what this caller may see, parties of the oldest platform first."""
         ids = MessageIds.of(text_headers(request.scope["headers"]))
         if request.method != "GET":
             return refuse(Refusal(METHOD_NOT_OFFERED, "only GET is offered here", allow=("GET",)), ids)
@@ -80,8 +80,8 @@ def connection_status(standing: RoleStanding) -> str:
 
 
 def _visible(directory: Directory, viewer_id: str, standings: Sequence[RoleStanding], page: Page) -> list[RoleStanding]:
-    viewer = directory.platforms[viewer_id]
-    own = {entry.role for entry in viewer.roles if not entry.is_quarantined}
+    viewer = directory.platforms.get(viewer_id)
+    own = {entry.role for entry in viewer.roles if not entry.is_quarantined} if viewer else frozenset()
     return [
         standing
         for standing in standings

@@ -1,34 +1,48 @@
 """Registration with its I/O: drives the handshake, stores its result in one transaction.
 
+The result of a handshake is checked against the newest state before it is stored, since an operator, the platform itself or a
+second request may have changed it while the partner was called: of two registrations with one token A only the first succeeds.
+
 Rules CR-01 … CR-32, AU-07, AM-21, AM-22, AM-23; decisions D-08, D-09, D-14.
 """
 
-from collections.abc import Generator
+import asyncio
+import contextlib
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
-from uuid import uuid4
 
-import msgspec
-
-from hub.errors import PartnerError
-from hub.model.directory import OutboundToken, Platform, TokenKind
-from hub.ocpi.headers import CORRELATION_ID, REQUEST_ID, authorization
+from hub.errors import PartnerError, StoreUnavailable
+from hub.model.directory import OutboundToken, Platform, PlatformStatus, TokenKind
 from hub.ocpi.modules import CREDENTIALS, Interface
 from hub.ocpi.parties import PartyId, Role
-from hub.ocpi.status import CONNECT_BACK_FAILED, ENDPOINTS_MISSING, WRONG_REGISTRATION_STATE, Refusal
+from hub.ocpi.status import CONNECT_BACK_FAILED, PLATFORM_SUSPENDED, WRONG_REGISTRATION_STATE, Refusal
 from hub.partners.client import PartnerClient
-from hub.registration.handshake import Call, Learnt, Received, TheirCredentials, exchange, learn, read_credentials
+from hub.registration.calls import Call
+from hub.registration.driver import drive, make_call
+from hub.registration.handshake import TheirCredentials, Undecided, exchange, learn, read_credentials
+from hub.registration.published import Learnt
 from hub.store import platforms
 from hub.store.directory import DirectoryKeeper, bump
+from hub.store.operators import order_writers
 from hub.store.pool import Connection, Store
 from hub.store.secrets import Secrets, make_token
 from hub.telemetry import get_logger
 
 log = get_logger(__name__)
 
-CALL_SECONDS: Final = 10.0
 GRACE: Final = timedelta(minutes=10)
+_STORE_SECONDS: Final = 20.0
+_STORE_AGAIN_SECONDS: Final = 0.5
+
+_ALREADY_REGISTERED: Final = Refusal(
+    WRONG_REGISTRATION_STATE, "This platform is registered already: use PUT", allow=("GET", "PUT", "DELETE")
+)
+_NOT_REGISTERED: Final = Refusal(
+    WRONG_REGISTRATION_STATE, "This platform is not registered (any more): use POST", allow=("GET", "POST")
+)
 
 T = TypeVar("T")
 
@@ -74,11 +88,12 @@ class Registrar:
         self.identity = identity
 
     async def receive(
-        self, platform: Platform, kind: TokenKind, method: str, version: str, value: Any
+        self, platform: Platform, kind: TokenKind, token_hash: bytes, method: str, version: str, value: Any
     ) -> dict[str, Any] | Refusal:
         """POST or PUT credentials by a platform: connect back while its request is open, then answer with a new token.
 
-        Returns the hub's credentials with the platform's new token C, or the refusal; on a refusal everything stays as it was.
+        `token_hash` is that of the token it showed. Returns the hub's credentials with the platform's new token C, or the
+        refusal; on a refusal everything stays as it was.
         """
         refusal = wrong_state(method, kind)
         if refusal is not None:
@@ -87,17 +102,20 @@ class Registrar:
         if isinstance(theirs, Refusal):
             return theirs
         token = OutboundToken(theirs.token)
-        learnt = await self._drive(learn(theirs.url, token, wanted=version, roles=_roles(theirs)))
+        learnt = await drive(self._partners, learn(theirs.url, token, wanted=version, roles=_roles(theirs)))
         if isinstance(learnt, Refusal):
             log.warning("registration.failed", platform_id=platform.platform_id, reason=learnt.message)
             return learnt
         new_token = make_token()
-        async with self._store.transaction() as connection:
-            token_hash = self._secrets.hash_inbound(new_token)
-            await platforms.add_token(connection, platform.platform_id, token_hash)
-            await self._connect(connection, platform.platform_id, learnt, learnt.token, theirs, token_hash)
-        await self._keeper.refresh()
-        log.info("platform.registered", platform_id=platform.platform_id, method=method, version=version)
+        new_hash = self._secrets.hash_inbound(new_token)
+        async with self._writing() as connection:
+            changed = _changed_meanwhile(kind, await platforms.find_inbound(connection, token_hash))
+            if changed is not None:
+                return changed
+            await platforms.add_token(connection, platform.platform_id, new_hash)
+            await self._connect(connection, platform.platform_id, learnt, learnt.token, theirs, new_hash)
+        await self._reload()
+        log.info("platform.registered", platform_id=platform.platform_id, method=method, version=version, by="platform")
         return self.identity.credentials(new_token)
 
     async def end(self, platform: Platform, kind: TokenKind) -> Refusal | None:
@@ -113,18 +131,23 @@ class Registrar:
     ) -> Connected | Refusal:
         """Register at a platform as Sender: with its token A, at its versions URL (CR-03 … CR-05, CR-32)."""
         given = OutboundToken(token_a)
-        learnt = await self._drive(learn(versions_url, given, wanted=None, roles=roles))
+        learnt = await drive(self._partners, learn(versions_url, given, wanted=None, roles=roles))
         if isinstance(learnt, Refusal):
             return learnt
         return await self._exchange("POST", platform_id, learnt)
 
     async def rotate(self, platform_id: str) -> Connected | Refusal:
-        """Give a platform a new token and get one from it, by PUT (CR-17, CR-18, AM-21)."""
+        """Give a platform a new token and get one from it, by PUT (CR-17, CR-18, AM-21).
+
+        Where the platform may have taken the new token without the hub getting its own, the old and the new one both go on
+        working.
+        """
         platform = self._keeper.current.platforms.get(platform_id)
         if platform is None or platform.token is None or platform.versions_url is None:
             return Refusal(CONNECT_BACK_FAILED, "the platform is not connected")
         roles = tuple(dict.fromkeys(entry.role for entry in platform.roles))
-        learnt = await self._drive(learn(platform.versions_url, platform.token, wanted=platform.version, roles=roles))
+        learning = learn(platform.versions_url, platform.token, wanted=platform.version, roles=roles)
+        learnt = await drive(self._partners, learning)
         if isinstance(learnt, Refusal):
             return learnt
         return await self._exchange("PUT", platform_id, learnt)
@@ -135,41 +158,69 @@ class Registrar:
         url = platform.endpoints.get((CREDENTIALS, Interface.SENDER)) if platform else None
         if platform is None or platform.token is None or url is None:
             return Refusal(CONNECT_BACK_FAILED, "the platform is not connected")
-        received = await self._call(Call("DELETE", url, platform.token))
-        if isinstance(received, PartnerError):
-            log.warning("platform.not_told", platform_id=platform_id, reason=str(received))
+        received = await make_call(self._partners, Call("DELETE", url, platform.token))
+        if isinstance(received, PartnerError) or received.http_status >= 300:
+            reason = str(received) if isinstance(received, PartnerError) else f"HTTP {received.http_status}"
+            log.warning("platform.not_told", platform_id=platform_id, reason=reason)
         await self._end(platform_id)
         return None
 
-    async def retire_replaced_tokens(self, platform_id: str) -> None:
+    async def retire_replaced_tokens(self, platform_id: str, used_hash: bytes) -> None:
         """The platform uses its newest token: those that it replaced open nothing any more (AM-21)."""
-        async with self._store.transaction() as connection:
-            if await platforms.retire_tokens(connection, platform_id):
+        async with self._writing() as connection:
+            if await platforms.retire_tokens(connection, platform_id, used_hash):
                 await bump(connection)
 
     async def _exchange(self, method: str, platform_id: str, learnt: Learnt) -> Connected | Refusal:
         """Offer a new token that already opens our versions, and store what comes back; on failure the token goes."""
-        if (CREDENTIALS, Interface.SENDER) not in learnt.endpoints:
-            return Refusal(ENDPOINTS_MISSING, "the platform has no credentials endpoint")
         offered = make_token()
         token_hash = self._secrets.hash_inbound(offered)
-        async with self._store.transaction() as connection:
+        async with self._writing() as connection:
             await platforms.add_token(connection, platform_id, token_hash, datetime.now(UTC) + GRACE)
             await bump(connection)
-        await self._keeper.refresh()
-        theirs = await self._drive(exchange(method, learnt, learnt.token, self.identity.credentials(offered)))
-        if isinstance(theirs, Refusal):
-            async with self._store.transaction() as connection:
-                await platforms.drop_token(connection, token_hash)
-                await bump(connection)
-            await self._keeper.refresh()
-            return theirs
-        async with self._store.transaction() as connection:
-            outbound = OutboundToken(theirs.token, learnt.token.encoding)
-            await self._connect(connection, platform_id, learnt, outbound, theirs, token_hash)
-        await self._keeper.refresh()
+        await self._reload()
+        theirs = await drive(self._partners, exchange(method, learnt, self.identity.credentials(offered)))
+        if not isinstance(theirs, TheirCredentials):
+            keeps = isinstance(theirs, Undecided) and method == "PUT"
+            await self._settle(platforms.keep_token if keeps else platforms.drop_token, token_hash)
+            return theirs.refusal if isinstance(theirs, Undecided) else theirs
+        refusal = await self._insist(lambda: self._store_exchange(platform_id, learnt, theirs, token_hash))
+        if refusal is not None:
+            return refusal
+        await self._reload()
         log.info("platform.registered", platform_id=platform_id, method=method, version=learnt.version, by="hub")
         return Connected(platform_id, learnt.version, tuple(str(entry.party) for entry in theirs.roles))
+
+    async def _settle(self, change: Callable[[Connection, bytes], Awaitable[None]], token_hash: bytes) -> None:
+        async with self._writing() as connection:
+            await change(connection, token_hash)
+            await bump(connection)
+        await self._reload()
+
+    async def _store_exchange(
+        self, platform_id: str, learnt: Learnt, theirs: TheirCredentials, token_hash: bytes
+    ) -> Refusal | None:
+        async with self._writing() as connection:
+            if await platforms.find_inbound(connection, token_hash) is None:
+                return Refusal(CONNECT_BACK_FAILED, "the platform ended its connection meanwhile")
+            outbound = OutboundToken(theirs.token, learnt.token.encoding)
+            await self._connect(connection, platform_id, learnt, outbound, theirs, token_hash)
+        return None
+
+    async def _insist(self, store: Callable[[], Awaitable[T]]) -> T:
+        """Store what cannot be had again, also when Postgres is away for a moment. `store` may be repeated.
+
+        Raises:
+            StoreUnavailable: it stayed away.
+        """
+        deadline = time.monotonic() + _STORE_SECONDS
+        while True:
+            try:
+                return await store()
+            except StoreUnavailable:
+                if time.monotonic() > deadline:
+                    raise
+                await asyncio.sleep(_STORE_AGAIN_SECONDS)
 
     async def _connect(
         self,
@@ -190,48 +241,43 @@ class Registrar:
         await bump(connection)
 
     async def _end(self, platform_id: str) -> None:
-        async with self._store.transaction() as connection:
+        async with self._writing() as connection:
             await platforms.end_connection(connection, platform_id)
             await bump(connection)
-        await self._keeper.refresh()
+        await self._reload()
         log.info("platform.unregistered", platform_id=platform_id)
 
-    async def _drive(self, flow: Generator[Call, Received, T]) -> T:
-        """Make the calls of a handshake one after the other."""
-        try:
-            call = next(flow)
-            while True:
-                call = flow.send(await self._call(call))
-        except StopIteration as done:
-            result: T = done.value
-            return result
+    @contextlib.asynccontextmanager
+    async def _writing(self) -> AsyncIterator[Connection]:
+        """A transaction that is the only one to change the directory: what it reads holds until its end."""
+        async with self._store.transaction() as connection:
+            await order_writers(connection)
+            yield connection
 
-    async def _call(self, call: Call) -> Received:
-        headers = {
-            "Authorization": authorization(call.token.value, call.token.encoding),
-            REQUEST_ID: str(uuid4()),
-            CORRELATION_ID: str(uuid4()),
-            "Accept": "application/json",
-        }
-        body = None
-        if call.body is not None:
-            headers["Content-Type"] = "application/json"
-            body = msgspec.json.encode(call.body)
+    async def _reload(self) -> None:
+        """Take up what was just committed; where that fails the change holds all the same, and the keeper polls for it."""
         try:
-            return await self._partners.send(call.method, call.url, headers, body, CALL_SECONDS)
-        except PartnerError as error:
-            return error
+            await self._keeper.refresh()
+        except StoreUnavailable as error:
+            log.warning("directory.not_renewed", error=str(error))
 
 
 def wrong_state(method: str, kind: TokenKind) -> Refusal | None:
     """405 for a registration that exists already, or that does not exist yet (CR-12 … CR-14)."""
     is_registered = kind is TokenKind.ACCESS
     if method == "POST" and is_registered:
-        return Refusal(
-            WRONG_REGISTRATION_STATE, "This platform is registered already: use PUT", allow=("GET", "PUT", "DELETE")
-        )
+        return _ALREADY_REGISTERED
     if method in {"PUT", "DELETE"} and not is_registered:
-        return Refusal(WRONG_REGISTRATION_STATE, "This platform is not registered yet: use POST", allow=("GET", "POST"))
+        return _NOT_REGISTERED
+    return None
+
+
+def _changed_meanwhile(kind: TokenKind, standing: platforms.InboundStanding | None) -> Refusal | None:
+    """Why a handshake that went well is not stored: its token was used up, or its platform shut out, since it began."""
+    if standing is None:
+        return _ALREADY_REGISTERED if kind is TokenKind.REGISTRATION else _NOT_REGISTERED
+    if standing.status is PlatformStatus.SUSPENDED:
+        return Refusal(PLATFORM_SUSPENDED, PLATFORM_SUSPENDED.message)
     return None
 
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Final
 
+from hub.model.directory import PlatformStatus, TokenKind
 from hub.ocpi.modules import Interface
 from hub.ocpi.parties import PartyId, Role
 from hub.store.pool import Connection
@@ -18,11 +19,20 @@ SQL: Final = load_statements("platforms")
 
 @dataclass(frozen=True, slots=True)
 class ListedRole:
-    """One role of a platform's credentials; `business_details` is its JSON."""
+    """One role of a platform's credentials; `business_details` is its JSON, `name` the party's name in it."""
 
     party: PartyId
     role: Role
+    name: str
     business_details: str
+
+
+@dataclass(frozen=True, slots=True)
+class InboundStanding:
+    """What an inbound token opens at this moment, and where its platform stands."""
+
+    kind: TokenKind
+    status: PlatformStatus
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,9 +48,17 @@ class RoleStanding:
     last_updated: datetime
 
 
+async def find_inbound(connection: Connection, token_hash: bytes) -> InboundStanding | None:
+    """Where an inbound token stands, or None when it opens nothing any more."""
+    row = await connection.fetchrow(SQL["find_inbound"], token_hash)
+    return InboundStanding(TokenKind(row["kind"]), PlatformStatus(row["status"])) if row else None
+
+
 async def set_connection(connection: Connection, platform_id: str, version: str, versions_url: str) -> None:
     """A handshake succeeded."""
-    await connection.execute(SQL["set_connection"], platform_id, version, versions_url)
+    has_changed = await connection.fetchval(SQL["set_connection"], platform_id, version, versions_url)
+    if has_changed:
+        await connection.execute(SQL["touch_roles"], platform_id)
 
 
 async def end_connection(connection: Connection, platform_id: str) -> None:
@@ -66,14 +84,16 @@ async def replace_endpoints(
 
 
 async def replace_roles(connection: Connection, platform_id: str, roles: Sequence[ListedRole]) -> None:
-    """The roles that the platform lists now: invited ones are routed, others quarantined (D-09, CR-30)."""
-    await connection.execute(SQL["unlist_roles"], platform_id)
-    for entry in roles:
-        key = entry.party.folded
-        await connection.execute(
-            SQL["list_role"], platform_id, key.country_code, key.party_id, entry.role.value, entry.business_details
-        )
+    """The roles that the platform lists now: invited ones are routed, others quarantined (D-09, CR-30).
+
+    A platform that no operator gave a name takes that of its first invited role.
+    """
+    keys = [entry.party.folded for entry in roles]
+    listed = [key.country_code for key in keys], [key.party_id for key in keys], [entry.role.value for entry in roles]
+    await connection.execute(SQL["unlist_roles"], platform_id, *listed)
+    await connection.execute(SQL["list_roles"], platform_id, *listed, [entry.business_details for entry in roles])
     await connection.execute(SQL["forget_unlisted"], platform_id)
+    await connection.execute(SQL["name_platform"], platform_id, *listed, [entry.name for entry in roles])
 
 
 async def add_token(
@@ -83,6 +103,11 @@ async def add_token(
     await connection.execute(SQL["add_token"], token_hash, platform_id, expires_at)
 
 
+async def keep_token(connection: Connection, token_hash: bytes) -> None:
+    """An inbound token on trial stays, beside the others."""
+    await connection.execute(SQL["keep_token"], token_hash)
+
+
 async def drop_token(connection: Connection, token_hash: bytes) -> None:
     """An inbound token on trial goes."""
     await connection.execute(SQL["drop_token"], token_hash)
@@ -90,13 +115,13 @@ async def drop_token(connection: Connection, token_hash: bytes) -> None:
 
 async def make_current(connection: Connection, platform_id: str, token_hash: bytes, others_until: datetime) -> None:
     """This inbound token is the platform's; registration tokens go, other access tokens live until `others_until`."""
-    await connection.execute(SQL["keep_token"], token_hash)
+    await keep_token(connection, token_hash)
     await connection.execute(SQL["replace_tokens"], platform_id, token_hash, others_until)
 
 
-async def retire_tokens(connection: Connection, platform_id: str) -> bool:
-    """Drop the tokens that were replaced; False when there were none."""
-    return bool(await connection.fetch(SQL["retire_tokens"], platform_id))
+async def retire_tokens(connection: Connection, platform_id: str, used_hash: bytes) -> bool:
+    """Drop the tokens that were replaced, if the used one is still current; False when nothing was to drop."""
+    return bool(await connection.fetch(SQL["retire_tokens"], platform_id, used_hash))
 
 
 async def set_outbound_token(
@@ -107,7 +132,7 @@ async def set_outbound_token(
 
 
 async def role_standings(connection: Connection) -> tuple[RoleStanding, ...]:
-    """Every role that is not quarantined, by its last change."""
+    """Every role that is not quarantined, those of the oldest platform first: a change moves none, so paging misses none."""
     return tuple(
         RoleStanding(
             row["platform_id"],

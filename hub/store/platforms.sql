@@ -1,9 +1,30 @@
+-- name: find_inbound
+-- What a token opens now, and where its platform stands.
+select i.kind, p.status from inbound_token i join platform p using (platform_id)
+where token_hash = $1 and (expires_at is null or expires_at > now())
+
 -- name: set_connection
--- A handshake succeeded: what was agreed. A suspended platform stays suspended.
+-- A handshake succeeded: what was agreed. A suspended platform stays suspended. Says whether others see the platform change.
 update platform
 set status = case when status = 'suspended' then status else 'connected' end,
     ocpi_version = $2, versions_url = $3, is_online = true, updated_at = now()
 where platform_id = $1
+returning old.status <> new.status or not old.is_online
+
+-- name: name_platform
+-- The platform's own name, in place of the party id that stood for it; what an operator called it stays.
+update platform set name = first.name
+from (
+    select given.name
+    from unnest($2::text[], $3::text[], $4::text[], $5::text[]) with ordinality
+        as given (country_code, party_id, role, name, place)
+    join party using (country_code, party_id, role)
+    where party.platform_id = $1 and party.is_invited and given.name <> ''
+    order by place limit 1
+) first
+where platform.platform_id = $1 and platform.name in (
+    select country_code || '/' || party_id from party where platform_id = $1 and is_invited
+)
 
 -- name: end_connection
 -- The connection is over; agreements, routes and links stay (D-08). A suspended platform stays suspended.
@@ -21,16 +42,20 @@ insert into endpoint (platform_id, module, interface, url)
 select $1, module, interface, url from unnest($2::text[], $3::text[], $4::text[]) as given (module, interface, url)
 
 -- name: unlist_roles
--- Before the new list of roles is taken: none is listed, roles that were never invited are forgotten.
-update party set is_listed = false, last_updated = case when is_listed then now() else last_updated end
-where platform_id = $1
+-- Roles that the new list ($2 to $4) lacks are listed no more (CR-30).
+update party set is_listed = false, last_updated = now()
+where platform_id = $1 and is_listed and (country_code, party_id, role) not in (
+    select country_code, party_id, role from unnest($2::text[], $3::text[], $4::text[]) as given (country_code, party_id, role)
+)
 
--- name: list_role
--- One role of the list; without an invitation it is quarantined (D-09).
+-- name: list_roles
+-- The roles of the list; one without an invitation is quarantined (D-09). A role that was listed before has not changed.
 insert into party (platform_id, country_code, party_id, role, business_details, is_quarantined, is_listed)
-values ($1, $2, $3, $4, $5, true, true)
+select $1, country_code, party_id, role, business_details, true, true
+from unnest($2::text[], $3::text[], $4::text[], $5::text[]) as given (country_code, party_id, role, business_details)
 on conflict (platform_id, country_code, party_id, role)
-do update set is_listed = true, business_details = excluded.business_details, last_updated = now()
+do update set is_listed = true, business_details = excluded.business_details,
+    last_updated = case when party.is_listed then party.last_updated else now() end
 
 -- name: forget_unlisted
 -- Roles that are neither invited nor listed any more.
@@ -46,7 +71,7 @@ insert into inbound_token (token_hash, platform_id, kind, expires_at) values ($1
 
 -- name: keep_token
 -- A token that was on trial stays.
-update inbound_token set expires_at = null where token_hash = $1
+update inbound_token set expires_at = null, is_replaced = false where token_hash = $1
 
 -- name: drop_token
 -- A token that was on trial goes.
@@ -57,16 +82,19 @@ delete from inbound_token where token_hash = $1
 delete from inbound_token where platform_id = $1
 
 -- name: replace_tokens
--- All other tokens of the platform: registration tokens go, access tokens live on until $3 (AM-21).
+-- All other tokens of the platform: registration tokens and those run out go, access tokens live on until $3 (AM-21).
 with gone as (
-    delete from inbound_token where platform_id = $1 and token_hash <> $2 and kind = 'registration'
+    delete from inbound_token
+    where platform_id = $1 and token_hash <> $2 and (kind = 'registration' or expires_at <= now())
 )
 update inbound_token set is_replaced = true, expires_at = least(coalesce(expires_at, $3), $3)
-where platform_id = $1 and token_hash <> $2 and kind = 'access'
+where platform_id = $1 and token_hash <> $2 and kind = 'access' and (expires_at is null or expires_at > now())
 
 -- name: retire_tokens
--- The new token was used, so the replaced ones go (AM-21).
-delete from inbound_token where platform_id = $1 and kind = 'access' and is_replaced
+-- The new token ($2) was used, so the replaced ones go (AM-21), unless it has itself been replaced meanwhile.
+delete from inbound_token where platform_id = $1 and kind = 'access' and is_replaced and exists (
+    select from inbound_token used where used.token_hash = $2 and not used.is_replaced and used.expires_at is null
+)
 returning 1
 
 -- name: set_outbound_token
@@ -82,7 +110,7 @@ delete from outbound_token where platform_id = $1
 -- name: client_infos
 -- Every role with where its platform stands and when that last changed.
 select p.platform_id::text, p.status, p.is_online, party.country_code, party.party_id, party.role, party.is_listed,
-       greatest(party.last_updated, p.updated_at) as last_updated
+       party.last_updated
 from party join platform p using (platform_id)
 where not party.is_quarantined
-order by last_updated, country_code, party_id, role
+order by p.created_at, p.platform_id, country_code, party_id, role
