@@ -168,7 +168,7 @@ def build_app(means: Means) -> FastAPI:
         outcomes=means.outcomes,
         local={Scenario.GET_ALL: getall.list_all, Scenario.HELD: getall.show_held},
     )
-    app = FastAPI(title="OCPI roaming hub", docs_url=None, redoc_url=None, openapi_url=None)
+    app = FastAPI(title="OCPI roaming hub", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
     app.router.routes.append(Route("/ocpi/{rest:path}", Door(gate, _configuration(means, registrar), ingress)))
     app.include_router(
         admin_router(

@@ -47,8 +47,14 @@ def answer(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """An answer that the hub itself makes."""
-    content = body(status, datetime.now(UTC), message=message, data=data)
-    return Response(content, status.http, {**ids.headers(), **(headers or {})}, media_type=JSON)
+    response = Response(body(status, datetime.now(UTC), message=message, data=data), status.http, media_type=JSON)
+    response.raw_headers.extend(raw_headers({**ids.headers(), **(headers or {})}))
+    return response
+
+
+def raw_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
+    """Headers as ASGI sends them. Values are text of any script, a partner's own: they leave as UTF-8, as they came."""
+    return [(name.lower().encode("ascii"), value.encode()) for name, value in headers.items()]
 
 
 def refuse(refusal: Refusal, ids: MessageIds, *, headers: Mapping[str, str] | None = None) -> Response:
