@@ -202,6 +202,8 @@ class DirectoryKeeper:
                 await self.refresh()
             except StoreUnavailable as error:
                 log.warning("directory.not_renewed", error=str(error))
+            except Exception:
+                log.exception("directory.not_renewed")
 
     async def _listen(self) -> None:
         while True:
@@ -210,6 +212,8 @@ class DirectoryKeeper:
                     await self._listen_on(connection)
             except StoreUnavailable as error:
                 log.warning("directory.not_listening", error=str(error))
+            except Exception:
+                log.exception("directory.not_listening")
             await asyncio.sleep(1)
 
     async def _listen_on(self, connection: Connection) -> None:
@@ -217,6 +221,7 @@ class DirectoryKeeper:
         ended = asyncio.Event()
         connection.add_termination_listener(lambda _: ended.set())
         await connection.add_listener("directory", self._notified)
+        self._changed.set()  # whatever was announced while nobody listened
         try:
             await ended.wait()
         finally:

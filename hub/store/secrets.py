@@ -71,11 +71,11 @@ class Secrets:
 
 
 def make_token(random_bytes: Callable[[int], bytes] = secrets.token_bytes) -> str:
-    """A new credentials token, 43 characters of U+0021 to U+007E (AU-08, AU-11).
+    """A new credentials token, 44 characters of U+0021 to U+007E (AU-08, AU-11).
 
     It begins with `hub-`: the hyphen is outside the Base64 alphabet, so that it cannot be mistaken for an encoded one (D-14).
     """
-    return "hub-" + base64.urlsafe_b64encode(random_bytes(_TOKEN_BYTES)).decode("ascii").rstrip("=")[:40]
+    return "hub-" + base64.urlsafe_b64encode(random_bytes(_TOKEN_BYTES)).decode("ascii")
 
 
 def _derive(key: bytes, purpose: bytes) -> bytes:
