@@ -54,9 +54,11 @@ class Rig:
     async def tell(self, *told: Outcome) -> None:
         """Append outcomes to partitions in turn."""
         topic, partitions = self.topics.name(OUTCOMES), self.topics.partitions(OUTCOMES)
-        for number, outcome in enumerate(told):
-            value = encode_outcome(outcome)
-            await self._producer.send(topic, value=value, partition=number % partitions, timeout=10)
+        sends = [
+            self._producer.send(topic, value=encode_outcome(outcome), partition=number % partitions, timeout=10)
+            for number, outcome in enumerate(told)
+        ]
+        await asyncio.gather(*sends)
 
     async def tell_raw(self, *told: bytes) -> None:
         """Append records to one partition, in order."""
@@ -81,7 +83,7 @@ class Rig:
 
     async def until_caught_up(self) -> None:
         """Wait until everything told is committed."""
-        await eventually(self.is_caught_up)
+        await eventually(self.is_caught_up, within_s=30)
 
     async def is_caught_up(self) -> bool:
         """Whether the group has committed everything."""
@@ -199,7 +201,7 @@ async def test_nothing_is_committed_that_the_database_does_not_hold_and_writing_
 
     with structlog.testing.capture_logs() as events:
         async with rig.ledger():
-            await eventually(lambda: _has(events, "outcomes.not_written"))
+            await eventually(lambda: _has(events, "outcomes.not_written"), within_s=30)
             assert not await rig.is_caught_up()
             async with rig.store.connection() as connection:
                 await connection.execute("alter table away rename to exchange")
