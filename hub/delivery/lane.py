@@ -1,29 +1,35 @@
-"""The lane of one receiver: what waits for it, in which order, and how much is under way at once.
+"""The lane of one receiver: what waits for it, in which order, and what is under way.
 
 Within a root object order is kept and one request is under way at a time. Between owners the lane rotates, so that one storming
 CPO holds up nobody else. A second record for a unit that still waits takes the first one's place as *current*: nothing is ever
 overwritten but by newer state, and the receiver gets one request instead of two.
 """
 
-from collections import OrderedDict, deque
+from collections import OrderedDict
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from hub.model.delivery import Entry, Place
 from hub.model.unit import UnitKey
 from hub.ocpi.parties import PartyId
 
+_Slot = tuple[UnitKey, Place | None]
+
 
 @dataclass(slots=True)
 class _Queue:
-    """What waits for one root object; `in_flight` is the entry that is under way."""
+    """What waits for one root object, by unit and in order; `in_flight` is the entry that is under way.
 
-    waiting: deque[Entry] = field(default_factory=deque)
+    `shown` is the newest offset that a current state may have shown the receiver: no older bytes follow it.
+    """
+
+    waiting: dict[_Slot, Entry] = field(default_factory=dict)
     in_flight: Entry | None = None
+    shown: int = -1
 
 
 class Lane:
-    """A pure state machine. `release` is told every record that this receiver no longer needs."""
+    """A pure state machine. `release` is told every record that this receiver no longer needs, once."""
 
     def __init__(self, release: Callable[[Place], None]) -> None:
         self._release = release
@@ -33,35 +39,39 @@ class Lane:
         self.waiting = 0
         self.waiting_bytes = 0
         self.coalesced = 0
-        self.blocked_until = 0.0
-        self.failures = 0
-        self.troubled_since: float | None = None
+
+    @property
+    def is_idle(self) -> bool:
+        """Whether nothing waits and nothing is under way."""
+        return not self._roots
+
+    @property
+    def is_ready(self) -> bool:
+        """Whether something waits that could be sent now."""
+        return bool(self._ready)
 
     def offer(self, entry: Entry) -> None:
         """Take a record for this receiver, later than all taken before of the same root."""
-        queue = self._roots.setdefault(entry.root, _Queue())
-        merged = self._drop_covered(queue, entry)
-        self._append(queue, entry.as_current() if merged else entry)
-        self._mark_ready(entry.root, queue)
+        root = entry.key.root
+        queue = self._roots.get(root)
+        if queue is None:
+            queue = self._roots[root] = _Queue()
+        held = queue.waiting.get(_slot(entry))
+        if held is not None:
+            entry = entry.as_current()
+        if entry.replaces_all:
+            for covered in [waiting for waiting in queue.waiting.values() if entry.covers(waiting)]:
+                del queue.waiting[_slot(covered)]
+                self._supersede(covered)
+        elif held is not None:
+            self._supersede(held)
+        queue.waiting[_slot(entry)] = entry
+        self._count(entry, 1)
+        self._settle(root, queue)
 
-    def _drop_covered(self, queue: _Queue, entry: Entry) -> bool:
-        """Release what the new entry covers; whether one of them was of the very same unit."""
-        same_unit = False
-        kept: deque[Entry] = deque()
-        for waiting in queue.waiting:
-            if not entry.covers(waiting):
-                kept.append(waiting)
-                continue
-            same_unit = same_unit or waiting.key == entry.key
-            self._forget(waiting)
-            self.coalesced += 1
-            self._release(waiting.place)
-        queue.waiting = kept
-        return same_unit
-
-    def take(self, now: float, limit: int) -> Entry | None:
-        """The next entry to send, or None when nothing may be sent now; owners take turns."""
-        if self.in_flight >= limit or now < self.blocked_until or not self._ready:
+    def take(self, limit: int) -> Entry | None:
+        """The next entry to send while fewer than `limit` are under way; owners take turns."""
+        if self.in_flight >= limit or not self._ready:
             return None
         owner, roots = next(iter(self._ready.items()))
         root, _ = roots.popitem(last=False)
@@ -70,102 +80,89 @@ class Lane:
         else:
             del self._ready[owner]
         queue = self._roots[root]
-        entry = queue.waiting.popleft()
-        self._forget(entry)
+        entry = queue.waiting.pop(next(iter(queue.waiting)))
+        self._count(entry, -1)
+        if entry.place.offset < queue.shown and not entry.is_loose:
+            entry = entry.as_current()
         queue.in_flight = entry
         self.in_flight += 1
         return entry
 
+    def shows(self, entry: Entry, offset: int) -> None:
+        """The entry under way shows the receiver a state that the record at `offset` may have made."""
+        queue = self._roots[entry.key.root]
+        queue.shown = max(queue.shown, offset)
+
     def done(self, entry: Entry) -> None:
-        """The entry is delivered, refused or given up: its record is released."""
-        queue = self._landed(entry)
+        """The entry under way is delivered, refused, given up or no longer wanted: its record is released."""
+        queue = self._land(entry)
         self._release(entry.place)
-        self._settle(entry.root, queue)
+        self._settle(entry.key.root, queue)
 
-    def again(self, entry: Entry, blocked_until: float) -> None:
-        """The receiver is in trouble: the entry waits in front, and the lane rests until then.
+    def again(self, entry: Entry, troubled_at: float | None) -> None:
+        """The entry under way was not delivered: it waits in front of its root object, or gives way to a later one.
 
-        Where a later record covers it by now, that one is sent in its place.
+        A later patch of the same unit is then sent as current, since the receiver may lack what it builds on. `troubled_at`
+        is when the receiver was in trouble, None where it had no part in it.
         """
-        queue = self._landed(entry)
-        self.blocked_until = max(self.blocked_until, blocked_until)
-        later = next((waiting for waiting in queue.waiting if waiting.covers(entry)), None)
+        queue = self._land(entry)
+        later = next((waiting for waiting in queue.waiting.values() if waiting.covers(entry)), None)
         if later is None:
-            queue.waiting.appendleft(entry)
-            self._count(entry)
+            if entry.tried_at is None and troubled_at is not None:
+                entry = replace(entry, tried_at=troubled_at)
+            queue.waiting = {_slot(entry): entry, **queue.waiting}
+            self._count(entry, 1)
         else:
-            if later.key == entry.key and later.is_raw:
-                position = queue.waiting.index(later)
-                queue.waiting[position] = later.as_current()
-            self.coalesced += 1
-            self._release(entry.place)
-        self._settle(entry.root, queue)
+            self._count(later, -1)
+            later = queue.waiting[_slot(later)] = later if later.replaces_all else later.as_current()
+            self._count(later, 1)
+            self._supersede(entry, counted=False)
+        self._settle(entry.key.root, queue)
 
-    def well(self) -> None:
-        """The receiver answered as a platform that can judge: its trouble is over."""
-        self.failures = 0
-        self.troubled_since = None
-        self.blocked_until = 0.0
-
-    def troubled(self, now: float) -> float:
-        """The receiver is in trouble; returns for how many seconds it has been."""
-        self.failures += 1
-        if self.troubled_since is None:
-            self.troubled_since = now
-        return now - self.troubled_since
-
-    def withdraw(self, keep: Callable[[Entry], bool]) -> list[Entry]:
-        """Remove the waiting entries that `keep` does not want and release them; returns what was removed."""
-        gone: list[Entry] = []
+    def withdraw(self) -> list[Entry]:
+        """Take out everything that waits, without releasing it: the caller says what becomes of it and calls `release`."""
+        gone = [entry for queue in self._roots.values() for entry in queue.waiting.values()]
         for root, queue in list(self._roots.items()):
-            stays = deque(entry for entry in queue.waiting if keep(entry))
-            gone += [entry for entry in queue.waiting if not keep(entry)]
-            queue.waiting = stays
-            if not stays:
-                self._unready(root)
-            self._settle(root, queue)
-        for entry in gone:
-            self._forget(entry)
-            self._release(entry.place)
+            queue.waiting = {}
+            if queue.in_flight is None:
+                del self._roots[root]
+        self._ready.clear()
+        self.waiting = self.waiting_bytes = 0
         return gone
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing waits and nothing is under way."""
-        return not self._roots
+    def release(self, entry: Entry) -> None:
+        """Release the record of a withdrawn entry."""
+        self._release(entry.place)
 
-    def _landed(self, entry: Entry) -> _Queue:
-        queue = self._roots[entry.root]
-        assert queue.in_flight is entry
+    def _land(self, entry: Entry) -> _Queue:
+        queue = self._roots[entry.key.root]
+        assert queue.in_flight is entry, "only what is under way can land"
         queue.in_flight = None
         self.in_flight -= 1
         return queue
 
-    def _append(self, queue: _Queue, entry: Entry) -> None:
-        queue.waiting.append(entry)
-        self._count(entry)
+    def _supersede(self, entry: Entry, *, counted: bool = True) -> None:
+        if counted:
+            self._count(entry, -1)
+        self.coalesced += 1
+        self._release(entry.place)
 
-    def _count(self, entry: Entry) -> None:
-        self.waiting += 1
-        self.waiting_bytes += len(entry.envelope.body)
-
-    def _forget(self, entry: Entry) -> None:
-        self.waiting -= 1
-        self.waiting_bytes -= len(entry.envelope.body)
+    def _count(self, entry: Entry, sign: int) -> None:
+        self.waiting += sign
+        self.waiting_bytes += sign * len(entry.envelope.body)
 
     def _settle(self, root: UnitKey, queue: _Queue) -> None:
+        if queue.in_flight is not None:
+            return
         if queue.waiting:
-            self._mark_ready(root, queue)
-        elif queue.in_flight is None:
+            roots = self._ready.get(root.owner)
+            if roots is None:
+                roots = self._ready[root.owner] = OrderedDict()
+            roots[root] = None
+        else:
             self._roots.pop(root, None)
 
-    def _mark_ready(self, root: UnitKey, queue: _Queue) -> None:
-        if queue.waiting and queue.in_flight is None:
-            self._ready.setdefault(root.owner, OrderedDict())[root] = None
 
-    def _unready(self, root: UnitKey) -> None:
-        roots = self._ready.get(root.owner)
-        if roots is not None:
-            roots.pop(root, None)
-            if not roots:
-                del self._ready[root.owner]
+def _slot(entry: Entry) -> _Slot:
+    """Entries of one unit share a place in the queue; a loose one keeps its own."""
+    return entry.key, entry.place if entry.is_loose else None

@@ -24,35 +24,31 @@ class Place(NamedTuple):
 
 @dataclass(frozen=True, slots=True)
 class Entry:
-    """What waits for one receiver: one record's own bytes, or the current state of its unit, read when it is sent.
+    """What waits for one receiver: one record's own bytes (`is_raw`), or the current state of its unit, read when it is sent.
 
-    `envelope` is the latest record of the unit: it gives the ids of the delivery, and its body while `is_raw`. A patch of
-    something that the hub does not hold (`is_loose`) is never merged with another, since no current state could stand for both.
+    `envelope` is the latest record of the unit: it gives the ids of the delivery, and its body while `is_raw`. An entry that
+    `replaces_all` leaves nothing of what the receiver holds of the whole object. A patch of something that the hub does not
+    hold (`is_loose`) is never merged with another, since no current state could stand for both. `tried_at`: monotonic
+    seconds of the first attempt that met trouble.
     """
 
     key: UnitKey
     place: Place
     envelope: Envelope
     is_raw: bool
+    replaces_all: bool
     is_loose: bool = False
-
-    @property
-    def root(self) -> UnitKey:
-        """The object within which order is kept."""
-        return self.key.root
+    tried_at: float | None = None
 
     def as_current(self) -> "Entry":
-        """The same entry, to be sent as the current state."""
-        return replace(self, is_raw=False)
+        """The same entry, to be sent as the current state; the record's bytes are given up."""
+        if not self.is_raw:
+            return self
+        envelope = replace(self.envelope, body=b"")
+        return replace(self, envelope=envelope, is_raw=False, replaces_all=self.replaces_all or not self.key.evse_uid)
 
-    def covers(self, other: "Entry") -> bool:
-        """Whether this entry, which is later, brings all that the other would bring.
-
-        The same unit does, and a whole Location does for its EVSEs; a patch of a Location does not, its body lacks them.
-        """
-        if self.is_loose or other.is_loose:
+    def covers(self, earlier: "Entry") -> bool:
+        """Whether this entry brings all that an earlier one of the same root object would bring."""
+        if self.is_loose or earlier.is_loose:
             return False
-        if self.key == other.key:
-            return True
-        brings_parts = not self.is_raw or self.envelope.method in {"PUT", "DELETE"}
-        return not self.key.evse_uid and self.root == other.root and brings_parts
+        return self.replaces_all or self.key == earlier.key

@@ -1,4 +1,4 @@
-"""The units in Postgres: read under lock, changed by the rules of `hub.model.unit`, written in bulk behind the same guard."""
+"""The units in Postgres: read under lock, changed by the rules of `hub.model.change`, written in bulk behind the same guard."""
 
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -10,7 +10,8 @@ import asyncpg
 import msgspec
 
 from hub.errors import Invalid
-from hub.model.unit import Change, Level, Position, Result, Sending, State, Unit, UnitKey, apply
+from hub.model.change import Applied, Change, Position, State, apply
+from hub.model.unit import Level, Unit, UnitKey
 from hub.ocpi.parties import PartyId
 from hub.routing.open_keys import Route, RouteKind
 from hub.store import routes
@@ -18,76 +19,79 @@ from hub.store.pool import Connection, Store
 from hub.store.statements import load_statements
 
 SQL: Final = load_statements("units")
+
 _ROUTED: Final = {"locations": RouteKind.LOCATION, "tokens": RouteKind.TOKEN}
+_POISON: Final = (
+    asyncpg.DataError,
+    asyncpg.IntegrityConstraintViolationError,
+    asyncpg.ProgramLimitExceededError,
+    msgspec.MsgspecError,
+    ArithmeticError,
+    LookupError,
+    RecursionError,
+    TypeError,
+    ValueError,
+)
+"""What a record does to a batch when its content cannot be taken apart or held."""
 
 
-@dataclass(frozen=True, slots=True)
-class Stored:
-    """What the store made of one push: what receivers get, and what became of its parts."""
+async def store_changes(store: Store, changes: Sequence[tuple[Change, Position]]) -> list[Applied | Invalid]:
+    """Apply pushes in their order, in one transaction; one that cannot be held is found by halving and set apart.
 
-    sending: Sending
-    results: tuple[Result, ...]
-
-
-async def store_changes(store: Store, changes: Sequence[tuple[Change, Position]]) -> list[Stored | Invalid]:
-    """Apply pushes in their order, in one transaction; one whose data Postgres refuses is found by halving and set apart.
+    Idempotent: what was applied before is told so and not written again.
 
     Raises:
         StoreUnavailable: Postgres is away; nothing of the batch may be relied upon.
+        asyncpg.PostgresError: another fault of the database; as above.
     """
     if not changes:
         return []
     try:
         return list(await _store_together(store, changes))
-    except (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError, msgspec.DecodeError, ValueError) as error:
+    except _POISON as error:
         if len(changes) == 1:
             return [Invalid(f"{type(error).__name__}: {error}")]
-        half = len(changes) // 2
-        return await store_changes(store, changes[:half]) + await store_changes(store, changes[half:])
+    half = len(changes) // 2
+    return await store_changes(store, changes[:half]) + await store_changes(store, changes[half:])
 
 
-async def _store_together(store: Store, changes: Sequence[tuple[Change, Position]]) -> list[Stored]:
+async def _store_together(store: Store, changes: Sequence[tuple[Change, Position]]) -> list[Applied]:
     async with store.transaction() as connection:
         state = State(await _read(connection, [change for change, _ in changes]))
-        known = frozenset(state.units)
-        made = [Stored(*apply(change, position, state)) for change, position in changes]
+        made = []
+        new_routes = []
+        for change, position in changes:
+            if _is_new(change, state):
+                kind = _ROUTED[change.target.module]
+                new_routes.append(Route(kind, change.target.object_id, change.target.owner, None, None))
+            made.append(apply(change, position, state))
         await _remove(connection, state.removed)
-        await _write(connection, [state.units[key] for key in state.changed])
-        await routes.remember(connection, _new_routes(changes, known))
+        await _write(connection, [unit for key in state.changed if (unit := state.get(key)) is not None])
+        await routes.remember(connection, new_routes)
     return made
 
 
-def _new_routes(changes: Sequence[tuple[Change, Position]], known: frozenset[UnitKey]) -> list[Route]:
-    """Routes to the owners of Locations and Tokens that were not held before (OR-08)."""
-    return [
-        Route(_ROUTED[change.target.module], change.target.object_id, change.target.owner, None, None)
-        for change, _ in changes
-        if change.level is Level.ROOT
-        and change.method == "PUT"
-        and change.target.module in _ROUTED
-        and change.target not in known
-    ]
+def _is_new(change: Change, state: State) -> bool:
+    """Whether this is the first whole Location or Token under its key, so that its owner must be found by it (OR-08)."""
+    if change.level is not Level.ROOT or change.method != "PUT" or change.target.module not in _ROUTED:
+        return False
+    held = state.get(change.target)
+    return held is None or held.raw is None
 
 
 async def _read(connection: Connection, changes: Sequence[Change]) -> list[Unit]:
-    keys = {key for change in changes for key in (change.target, change.target.root)}
-    whole = {change.target for change in changes if change.evses is not None}
-    rows = await connection.fetch(SQL["lock_units"], *_columns(sorted(keys)))
-    units = {unit.key: unit for unit in map(_unit, rows)}
+    """Lock the units that the changes touch, roots first."""
+    keys = sorted({key for change in changes for key in (change.target, change.target.root)})
+    whole = sorted({change.target for change in changes if change.evses is not None})
+    found = await connection.fetch(SQL["lock_units"], *_columns(keys))
     if whole:
-        roots = sorted(whole)
-        parts = await connection.fetch(
-            SQL["lock_evses"],
-            [k.country_code for k in roots],
-            [k.party_id for k in roots],
-            [k.object_id for k in roots],
-        )
-        units |= {unit.key: unit for unit in map(_unit, parts)}
-    return list(units.values())
+        found += await connection.fetch(SQL["lock_evses"], *_columns(whole)[1:4])
+    return [_unit(row) for row in found]
 
 
 async def _write(connection: Connection, units: Iterable[Unit]) -> None:
-    rows = sorted(units, key=lambda unit: unit.key)
+    """Insert or replace, root by root in key order, each root before its parts and these in the order in which they came."""
+    rows = sorted(units, key=lambda unit: (unit.key.root, unit.key.evse_uid != ""))
     if not rows:
         return
     await connection.execute(
@@ -110,6 +114,14 @@ async def _remove(connection: Connection, removed: Mapping[UnitKey, Position]) -
         await connection.execute(
             SQL["remove"], *_columns(keys), [removed[key].epoch for key in keys], [removed[key].offset for key in keys]
         )
+
+
+async def read_current(connection: Connection, key: UnitKey) -> tuple[Unit, ...]:
+    """What the current state of a unit is made of: a root with its parts, or one EVSE; empty where there is nothing."""
+    if not key.evse_uid:
+        return await read_root(connection, key)
+    unit = await read_unit(connection, key)
+    return () if unit is None else (unit,)
 
 
 async def read_root(connection: Connection, root: UnitKey) -> tuple[Unit, ...]:
