@@ -147,6 +147,8 @@ def _trace() -> aiohttp.TraceConfig:
 def _translated(error: Exception, sent: _Sent, timeout: float) -> Exception:
     if isinstance(error, aiohttp.ClientConnectorError) and isinstance(error.os_error, PermissionError):
         return AddressRefused(error.os_error.strerror or "this address may not be called")
+    if not sent.began and isinstance(error, ValueError):
+        return AddressRefused("the URL cannot be parsed")
     if not sent.began:
         return PartnerUnreachable(_reason(error))
     if isinstance(error, TimeoutError):
