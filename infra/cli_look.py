@@ -71,8 +71,9 @@ def show_object(
     output: Output = Form.TABLE,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
-    """Show one Location with its EVSEs, one Tariff or one Token as the hub holds it, with the JSON exactly as pushed.
+    """Show one Location with its EVSEs, one Tariff or one Token as the hub holds it, unit by unit.
 
+    What changes on its own is a unit: a Location, each of its EVSEs. Their JSON is what was pushed, value by value.
     A Token may be named with its type (tokens/NL/ABC/UID:RFID) or without.
 
     Example: hub object show locations/NL/ENE/LOC1

@@ -58,12 +58,13 @@ def print_rows(columns: Sequence[str], rows: Iterable[Sequence[Any]], *, empty: 
 
 
 def print_facts(facts: Mapping[str, Any]) -> None:
-    """One thing as name and value lines."""
+    """One thing as name and value lines; what is None is left out."""
     table = Table(box=None, pad_edge=False, show_header=False)
     table.add_column(style="bold", no_wrap=True)
     table.add_column(no_wrap=True)
     for name, value in facts.items():
-        table.add_row(name, Text(cell(value)))
+        if value is not None:
+            table.add_row(name, Text(cell(value)))
     _print(table)
 
 

@@ -194,10 +194,24 @@ def _print_detail(found: dict[str, Any], output: Form) -> None:
         }
     )
     _section(
-        found["parties"], "Parties", party="PARTY", role="ROLE", is_invited="INVITED", is_quarantined="QUARANTINED"
+        found["parties"],
+        "Parties",
+        party="PARTY",
+        role="ROLE",
+        is_invited="INVITED",
+        is_listed="LISTED",
+        is_quarantined="QUARANTINED",
     )
     _section(found["endpoints"], "Endpoints", module="MODULE", interface="INTERFACE", url="URL")
-    _section(found["tokens"], "Tokens", direction="DIRECTION", kind="KIND", created_at="SINCE", encoding="ENCODING")
+    _section(
+        found["tokens"],
+        "Tokens",
+        direction="DIRECTION",
+        kind="KIND",
+        created_at="SINCE",
+        expires_at="UNTIL",
+        encoding="ENCODING",
+    )
 
 
 def _section(rows: list[dict[str, Any]], title: str, **columns: str) -> None:

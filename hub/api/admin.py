@@ -148,7 +148,7 @@ def _add_looks(made: APIRouter, context: AdminContext) -> None:
         party: Annotated[PartyText, Query()],
         object_id: Annotated[str, Query(min_length=1)],
     ) -> inspect.ObjectUnits:
-        """One object as the hub holds it, unit by unit; `raw` is the JSON exactly as it was pushed."""
+        """One object as the hub holds it, unit by unit; `raw` is its JSON, every value as it was pushed."""
         return _done(await inspect.show_object(context.store, module, PartyId.parse(party), object_id))
 
 
