@@ -6,7 +6,7 @@ import gzip
 import socket
 import time
 import tracemalloc
-from collections.abc import AsyncIterator, Iterator
+from collections.abc import AsyncIterator, Callable, Iterator
 from ipaddress import ip_network
 
 import pytest
@@ -43,6 +43,20 @@ def traced() -> Iterator[None]:
     tracemalloc.stop()
 
 
+@pytest.fixture
+def name_server(monkeypatch: pytest.MonkeyPatch) -> Callable[..., None]:
+    """Say what the name partner.test resolves to."""
+
+    def resolve(*addresses: str) -> None:
+        def answers(host: str, port: int, *_: object, **__: object) -> list[tuple[object, ...]]:
+            assert host == "partner.test"
+            return [(socket.AF_INET, socket.SOCK_STREAM, socket.IPPROTO_TCP, "", (each, port)) for each in addresses]
+
+        monkeypatch.setattr(socket, "getaddrinfo", answers)
+
+    return resolve
+
+
 def _client(*, per_host: int = 4) -> PartnerClient:
     return PartnerClient(AddressGuard(LOOPBACK), largest_answer_bytes=LIMIT, connections_per_host=per_host)
 
@@ -70,11 +84,36 @@ async def test_tls_does_not_make_a_private_address_allowed(guarded: PartnerClien
     assert server.connections == 0
 
 
-async def test_of_a_host_with_two_addresses_the_allowed_one_is_called(client: PartnerClient) -> None:
+async def test_of_a_host_with_two_addresses_the_allowed_one_is_called(
+    client: PartnerClient, name_server: Callable[..., None]
+) -> None:
+    name_server("10.255.255.1", "127.0.0.1")
     async with a_raw_server(always(an_answer())) as server:
-        answer = await _get(client, f"http://localhost:{server.port}/")
+        answer = await _get(client, f"http://partner.test:{server.port}/")
 
     assert answer.http_status == 200
+
+
+async def test_a_host_of_which_all_addresses_are_refused_is_refused(
+    client: PartnerClient, name_server: Callable[..., None]
+) -> None:
+    name_server("10.255.255.1", "169.254.169.254", "93.184.216.34")
+
+    with pytest.raises(AddressRefused):
+        await _get(client, "http://partner.test/")
+
+
+async def test_a_name_that_changes_its_address_after_the_check_is_judged_again(
+    client: PartnerClient, name_server: Callable[..., None]
+) -> None:
+    name_server("127.0.0.1")
+    async with a_raw_server(always(an_answer(headers=["Connection: close"]))) as server:
+        await _get(client, f"http://partner.test:{server.port}/")
+        name_server("169.254.169.254")
+        fresh = _client()
+        with pytest.raises(AddressRefused):
+            await _get(fresh, f"http://partner.test:{server.port}/")
+        await fresh.close()
 
 
 async def test_a_name_that_does_not_resolve_is_unreachable(client: PartnerClient) -> None:
