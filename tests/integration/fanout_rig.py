@@ -163,11 +163,16 @@ async def add_platform(
                 sealed,
                 secrets.key_id,
             )
-            await connection.execute("update directory_version set version = version + 1")
-            await connection.execute("select pg_notify('directory', '0')")
+            await _announce(connection)
     finally:
         await connection.close()
     return platform_id
+
+
+async def _announce(connection: asyncpg.Connection) -> int:
+    version: int = await connection.fetchval("update directory_version set version = version + 1 returning version")
+    await connection.execute("select pg_notify('directory', $1)", str(version))
+    return version
 
 
 def a_push(method: str, path: str, body: bytes | dict[str, Any] = b"", **fields: Any) -> Envelope:
@@ -286,6 +291,21 @@ class Rig:
         finally:
             await connection.close()
 
+    async def change_directory(self, sql: str, *arguments: object) -> int:
+        """Change who is connected and tell every process; the directory's new version."""
+        connection = await asyncpg.connect(self.database_url)
+        try:
+            async with connection.transaction():
+                await connection.execute(sql, *arguments)
+                return await _announce(connection)
+        finally:
+            await connection.close()
+
+    async def is_held(self, version: int) -> bool:
+        """Whether every process holds this version of the directory."""
+        behind = "select count(*) from directory_holder where expires_at > now() and version < $1"
+        return bool(await self.value(behind, version) == 0)
+
     def _partitions(self, spec: Any) -> list[TopicPartition]:
         return [TopicPartition(self.topics.name(spec), number) for number in range(self.topics.partitions(spec))]
 
@@ -351,11 +371,16 @@ class Worker:
         """End it with SIGTERM and return its exit code."""
         return await self._end(signal.SIGTERM)
 
+    async def ended(self) -> int:
+        """Wait until it ends by itself; its exit code."""
+        assert self._process is not None
+        return await asyncio.wait_for(self._process.wait(), 30)
+
     async def _end(self, number: signal.Signals) -> int:
         assert self._process is not None
         if self._process.returncode is None:
             self._process.send_signal(number)
-        return await asyncio.wait_for(self._process.wait(), 30)
+        return await self.ended()
 
     def events(self, name: str) -> list[dict[str, Any]]:
         """What it logged under this name."""
