@@ -44,7 +44,7 @@ from hub.telemetry import configure, get_logger
 log = get_logger(__name__)
 
 _CONNECTIONS_PER_HOST: Final = 8
-_SHUTDOWN_SECONDS: Final = 8
+_SHUTDOWN_SECONDS: Final = 4
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ from hub.delivery.prepare import Attempt, prepare
 from hub.errors import PartnerError, StoreUnavailable
 from hub.model.delivery import Entry, Place, Receiver
 from hub.model.envelope import Envelope
-from hub.model.outcome import Leg, Outcome, Verdict
+from hub.model.outcome import Leg, Outcome, Verdict, object_name
 from hub.ocpi.headers import REQUEST_ID
 from hub.ocpi.modules import Interface, TrafficClass, segments
 from hub.routing.audience import Audiences
@@ -327,4 +327,4 @@ def outcome_of(
 
 
 def _subject(envelope: Envelope) -> str:
-    return "/".join((envelope.module, *segments(envelope.tail)))
+    return object_name(envelope.module, *segments(envelope.tail))

@@ -17,11 +17,12 @@ import asyncpg
 from hub.errors import Invalid, LogUnavailable, StoreUnavailable
 from hub.messaging.broker import BatchConsumer, Producer
 from hub.messaging.codec import decode_outcome
+from hub.messaging.dead_letters import bury
 from hub.messaging.records import Record
-from hub.messaging.topics import DEAD_LETTERS, OUTCOMES, Topics
+from hub.messaging.topics import OUTCOMES, Topics
 from hub.store.exchanges import Row, add_outcomes, keep_days, row_of
 from hub.store.pool import Store
-from hub.telemetry import DEAD_LETTERS_WRITTEN, OUTCOMES_STORED, get_logger
+from hub.telemetry import OUTCOMES_STORED, get_logger
 from workers.app import WorkerContext
 
 log = get_logger(__name__)
@@ -30,7 +31,6 @@ WORKER: Final = "ledger"
 _BATCH: Final = 2_000
 _MOST_WAITING: Final = 10_000
 _RETRY_SECONDS: Final = 0.5
-_SEND_SECONDS: Final = 10.0
 _HOUSEKEEPING_SECONDS: Final = 3600.0
 _HOUSEKEEPING_RETRY_SECONDS: Final = 60.0
 
@@ -63,7 +63,7 @@ class Ledger:
     ) -> None:
         self._store = store
         self._dead_letters = dead_letters
-        self._dead_letter_topic = topics.name(DEAD_LETTERS)
+        self._topics = topics
         self._retention_days = retention_days
         self._waiting: deque[Record] = deque()
         self._wake = asyncio.Event()
@@ -168,7 +168,7 @@ class Ledger:
         OUTCOMES_STORED.inc(await self._store_all(entries, bad))
         for record, why in sorted(bad, key=lambda entry: entry[0].offset):
             if record not in buried:
-                await self._bury(record, why)
+                await bury(self._dead_letters, self._topics, record, why)
                 buried.add(record)
 
     async def _store_all(self, entries: Sequence[Entry], bad: list[BadRecord]) -> int:
@@ -182,23 +182,6 @@ class Ledger:
                 return 0
         middle = len(entries) // 2
         return await self._store_all(entries[:middle], bad) + await self._store_all(entries[middle:], bad)
-
-    async def _bury(self, record: Record, error: Exception) -> None:
-        origin = {
-            "error": str(error),
-            "source": record.topic,
-            "source-partition": str(record.partition),
-            "source-offset": str(record.offset),
-        }
-        await self._dead_letters.send(
-            self._dead_letter_topic,
-            value=record.value,
-            key=record.key,
-            headers=[*record.headers, *((name, text.encode()) for name, text in origin.items())],
-            timeout=_SEND_SECONDS,
-        )
-        DEAD_LETTERS_WRITTEN.labels(record.topic).inc()
-        log.error("outcome.buried", partition=record.partition, offset=record.offset, error=str(error))
 
     async def _keep_house(self, pause: float) -> None:
         while True:

@@ -26,7 +26,7 @@ from hub.messaging.rpc import Rpc, TooManyWaiting
 from hub.messaging.topics import PUSHES, Topics
 from hub.model.directory import Directory
 from hub.model.envelope import Envelope, Reply, Scenario
-from hub.model.outcome import Leg, Outcome, Verdict
+from hub.model.outcome import Leg, Outcome, Verdict, object_name
 from hub.ocpi.headers import read_routing, routing_headers, text_headers
 from hub.ocpi.modules import Match, Operation, TrafficClass
 from hub.ocpi.parties import PartyId
@@ -356,7 +356,7 @@ def _object_id(match: Match, query: Mapping[str, str]) -> str:
 def _object_name(match: Match) -> str:
     ids = [value for name, value in match.parameters.items() if name not in _OBJECT_PARAMETERS]
     owner = url_owner(match)
-    return "/".join([match.resource.module, *(owner or ()), *ids])
+    return object_name(match.resource.module, *(owner or ()), *ids)
 
 
 def _plausible_party(request: Request) -> PartyId | None:

@@ -3,7 +3,7 @@
 import asyncio
 from typing import Final
 
-from hub.errors import Invalid, LogUnavailable
+from hub.errors import LogUnavailable
 from hub.messaging.broker import Producer
 from hub.messaging.records import Record
 from hub.messaging.topics import DEAD_LETTERS, Topics
@@ -15,10 +15,16 @@ _SEND_SECONDS: Final = 10.0
 _RETRY_SECONDS: Final = 1.0
 
 
-async def bury(producer: Producer, topics: Topics, record: Record, error: Invalid) -> None:
+async def bury(producer: Producer, topics: Topics, record: Record, error: Exception) -> None:
     """Write a record to the dead letters; waits for the log as long as it takes, since nothing may be dropped."""
     place = f"{record.topic}/{record.partition}/{record.offset}"
-    headers = [*record.headers, ("error", str(error).encode()), ("source", place.encode())]
+    origin = {
+        "error": str(error),
+        "source": record.topic,
+        "source-partition": str(record.partition),
+        "source-offset": str(record.offset),
+    }
+    headers = [*record.headers, *((name, text.encode()) for name, text in origin.items())]
     while True:
         try:
             await producer.send(

@@ -2,6 +2,9 @@
 
 from dataclasses import dataclass
 from enum import StrEnum
+from typing import Final
+
+_SHOWN_OF_TOKEN: Final = 2
 
 
 class Leg(StrEnum):
@@ -61,3 +64,10 @@ class Outcome:
     ocpi_status: int | None = None
     detail: str | None = None
     elapsed_ms: float | None = None
+
+
+def object_name(module: str, *ids: str) -> str:
+    """How an outcome names an object: `locations/NL/ENE/LOC1`. The uid of a Token is a driver's: only its beginning is kept."""
+    if module == "tokens" and ids:
+        ids = (*ids[:-1], f"{ids[-1][:_SHOWN_OF_TOKEN]}…")
+    return "/".join((module, *ids))
