@@ -65,7 +65,7 @@ class Secrets:
         """
         try:
             plain = self._cipher.decrypt(sealed[:_NONCE_BYTES], sealed[_NONCE_BYTES:], platform_id.encode())
-        except InvalidTag as error:
+        except (InvalidTag, ValueError) as error:
             raise ConfigurationError("an outbound token was sealed with another secrets key") from error
         return plain.decode()
 
