@@ -114,7 +114,8 @@ class Lane:
             self._count(entry, 1)
         else:
             self._count(later, -1)
-            later = queue.waiting[_slot(later)] = later if later.replaces_all else later.as_current()
+            is_enough = later.replaces_all and later.envelope.method != "PATCH"
+            later = queue.waiting[_slot(later)] = later if is_enough else later.as_current()
             self._count(later, 1)
             self._supersede(entry, counted=False)
         self._settle(entry.key.root, queue)

@@ -6,7 +6,7 @@ stale; everything else is applied. Of one record some parts may be stale and oth
 Rules OB-01, OB-04, OB-05, OB-06, OB-13, OB-14; decisions D-11, D-12, D-28.
 """
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
@@ -153,7 +153,7 @@ def apply(change: Change, position: Position, state: State) -> Applied:
     """Apply one push to the state; says what receivers get, and what became of each of its parts."""
     results = _apply_parts(change, position, state)
     target = state.get(change.target)
-    is_loose = target is not None and target.is_incomplete
+    is_loose = Result.INCOMPLETE in results or (target is not None and target.is_incomplete)
     return Applied(_sending(change, set(results), is_loose=is_loose), results, is_loose)
 
 
@@ -179,16 +179,22 @@ def _apply_parts(change: Change, position: Position, state: State) -> tuple[Resu
         return (first,)
     floor = _floor(first, before)
     results = [first]
-    named: set[UnitKey] = set()
-    for piece in change.evses:
-        members = read_members(piece)
-        key = evse_key(change.target, _text(members, "uid"))
-        named.add(key)
+    named = _by_key(change.target, change.evses)
+    for key, members in named.items():
         part = Change(key, Level.EVSE, "PUT", members, None, change.platform_id)
         results.append(_apply_part(part, position, state, floor))
     if first not in {Result.STALE, Result.SUPERSEDED}:
         results += _replace_evses(change.target, named, position, state)
     return tuple(results)
+
+
+def _by_key(root: UnitKey, pieces: Slices) -> dict[UnitKey, Members]:
+    """The EVSEs of a Location's body; of several with one uid the first counts."""
+    found: dict[UnitKey, Members] = {}
+    for piece in pieces:
+        members = read_members(piece)
+        found.setdefault(evse_key(root, _text(members, "uid")), members)
+    return found
 
 
 def _floor(first: Result, before: Unit | None) -> datetime | None:
@@ -198,7 +204,7 @@ def _floor(first: Result, before: Unit | None) -> datetime | None:
     return _EVER if first is Result.SUPERSEDED else None
 
 
-def _replace_evses(root: UnitKey, named: set[UnitKey], position: Position, state: State) -> list[Result]:
+def _replace_evses(root: UnitKey, named: Collection[UnitKey], position: Position, state: State) -> list[Result]:
     """EVSEs that a Location no longer names go, unless a later record made them."""
     results = []
     for unit in state.evses(root):
@@ -235,6 +241,9 @@ def _apply_part(change: Change, position: Position, state: State, floor: datetim
     if oldest is not None and clock < oldest:
         return Result.STALE
     raw = _new_raw(change, held)
+    if raw is None and held is not None and held.raw is not None:
+        state.put(replace(held, epoch=position.epoch, offset=position.offset, evses_offset=-1))
+        return Result.INCOMPLETE
     newest = newest_clock(raw) if raw is not None else None
     evses_offset = held.evses_offset if held is not None and held.epoch == position.epoch else -1
     state.put(
@@ -266,10 +275,8 @@ def _seen_before(held: Unit | None, root: Unit | None, key: UnitKey, position: P
 
 def _oldest_allowed(change: Change, held: Unit | None, floor: datetime | None) -> datetime | None:
     """The clock that a change must at least have. Patches alone do not make the whole object stale."""
-    if held is None:
+    if held is None or (held.is_incomplete and change.is_whole):
         return floor
-    if held.is_incomplete and change.method == "PUT":
-        return None
     return held.clock
 
 

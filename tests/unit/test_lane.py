@@ -164,6 +164,15 @@ def test_after_trouble_a_record_gives_way_to_the_whole_location(watched: Watched
     assert [(entry.place.offset, entry.is_raw) for entry in watched.take_all()] == [(1, True)]
 
 
+def test_a_patch_that_names_all_evses_does_not_stand_for_the_location_that_was_not_delivered(watched: Watched) -> None:
+    watched.offer(an_entry(0, method="PUT"))
+    entry = watched.take()
+    watched.offer(an_entry(1, method="PATCH", replaces_all=True))
+    watched.lane.again(entry, 0.0)
+
+    assert [(entry.place.offset, entry.is_raw) for entry in watched.take_all()] == [(1, False)]
+
+
 def test_no_older_bytes_follow_a_newer_current_state(watched: Watched) -> None:
     watched.offer(an_entry(0).as_current(), an_entry(1, "L1/E1"))
     location = watched.take()
@@ -211,16 +220,18 @@ def test_what_is_withdrawn_is_released_by_who_withdrew_it(watched: Watched) -> N
     assert watched.lane.is_idle
 
 
-EVSES = ("E1", "E2", "E3")
-UNKNOWN = "X"
+EVSES = ("E1", "E2")
+LIMIT = 2
+KINDS = ("whole", "root", "evses", "evse", "evse", "evse", "unknown")
 
 
 @dataclass
 class Pushed:
-    """A record of the model's log, with the units that it is about."""
+    """A record of the model's log, with the units that it is about and the offset that a patch builds on."""
 
     entry: Entry
     touches: frozenset[UnitKey]
+    base: int
 
 
 class LaneMachine(RuleBasedStateMachine):
@@ -248,13 +259,12 @@ class LaneMachine(RuleBasedStateMachine):
 
     @initialize()
     def begin(self) -> None:
-        for root in ("L1", "L2"):
-            self.put_location(root, set(EVSES))
+        self.push("whole", set(EVSES), "", True)
 
     def _push(self, method: str, path: str, body: dict[str, Any]) -> None:
         self.minute += 1
         change = a_push(method, f"locations/{path}", {**body, "last_updated": at(self.minute)})
-        before = set(self.held.units)
+        before, target = set(self.held.units), self.held.units.get(change.target)
         made = self.held.take(change)
         envelope = an_envelope(
             module="locations", method=method, tail=f"NL/CP1/{path}", body=b"" if made.is_loose else self._body(change)
@@ -265,33 +275,35 @@ class LaneMachine(RuleBasedStateMachine):
         root = change.target.root
         about = {key for key in before | set(self.held.units) if key.root == root}
         touches = about if change.replaces_all else {change.target}
-        self.log.append(Pushed(entry, frozenset(touches)))
+        base = -1 if change.is_whole or target is None else target.offset
+        self.log.append(Pushed(entry, frozenset(touches), base))
 
     @staticmethod
     def _body(change: Any) -> bytes:
         return b"x" * len(change.members)
 
-    @rule(root=st.sampled_from(["L1", "L2"]), uids=st.sets(st.sampled_from(EVSES)))
-    def put_location(self, root: str, uids: set[str]) -> None:
-        evses = [an_evse(uid, self.minute + 1) for uid in sorted(uids)]
-        self._push("PUT", root, a_location(evses=evses))
-
-    @rule(root=st.sampled_from(["L1", "L2"]))
-    def patch_location(self, root: str) -> None:
-        self._push("PATCH", root, {"n": self.minute})
-
-    @rule(root=st.sampled_from(["L1", "L2"]), uids=st.sets(st.sampled_from(EVSES)))
-    def patch_all_evses(self, root: str, uids: set[str]) -> None:
-        self._push("PATCH", root, {"evses": [an_evse(uid, self.minute + 1) for uid in sorted(uids)]})
-
-    @rule(root=st.sampled_from(["L1", "L2"]), uid=st.sampled_from(EVSES), method=st.sampled_from(["PUT", "PATCH"]))
-    def push_evse(self, root: str, uid: str, method: str) -> None:
-        known = UnitKey("locations", "NL", "CP1", root, uid) in self.held.units
-        self._push("PUT" if not known else method, f"{root}/{uid}", an_evse(uid, self.minute + 1))
-
-    @rule()
-    def patch_what_is_not_held(self) -> None:
-        self._push("PATCH", f"L9/{UNKNOWN}", {"n": self.minute})
+    @rule(
+        kind=st.sampled_from(KINDS),
+        uids=st.sets(st.sampled_from(EVSES)),
+        uid=st.sampled_from(EVSES),
+        at_once=st.booleans(),
+    )
+    def push(self, kind: str, uids: set[str], uid: str, at_once: bool) -> None:
+        """A record is stored; it is offered at once, or only when a later one is."""
+        evses = [an_evse(each, self.minute + 1) for each in sorted(uids)]
+        if kind == "whole":
+            self._push("PUT", "L1", a_location(evses=evses))
+        elif kind == "root":
+            self._push("PATCH", "L1", {"n": self.minute})
+        elif kind == "evses":
+            self._push("PATCH", "L1", {"evses": evses})
+        elif kind == "unknown":
+            self._push("PATCH", "L1/X", {"n": self.minute})
+        else:
+            is_held = UnitKey("locations", "NL", "CP1", "L1", uid) in self.held.units
+            self._push("PATCH" if is_held else "PUT", f"L1/{uid}", an_evse(uid, self.minute + 1))
+        if at_once:
+            self.offer()
 
     @rule()
     def offer(self) -> None:
@@ -299,14 +311,14 @@ class LaneMachine(RuleBasedStateMachine):
             self.lane.offer(pushed.entry)
         self.offered = len(self.log)
 
-    @rule(limit=st.integers(1, 3))
-    def take(self, limit: int) -> None:
-        entry = self.lane.take(limit)
+    @rule()
+    def take(self) -> None:
+        entry = self.lane.take(LIMIT)
         if entry is None:
             return
         root = entry.key.root
         assert root not in self.under_way, "two requests under way for one object"
-        assert len(self.under_way) < limit
+        assert len(self.under_way) < LIMIT
         self.under_way[root] = (entry, *self._arriving(entry))
 
     def _arriving(self, entry: Entry) -> tuple[dict[UnitKey, int], Any]:
@@ -348,6 +360,9 @@ class LaneMachine(RuleBasedStateMachine):
         if entry.is_loose:
             self.loose_arrived.append(entry.place.offset)
             return
+        if entry.is_raw:
+            base = self.log[entry.place.offset].base
+            assert self.versions.get(entry.key, -1) >= base, f"a patch of {entry.key} comes before what it builds on"
         for key, version in state.items():
             assert self.versions.get(key, -1) <= version, f"{key} goes back"
             self.versions[key] = version
@@ -378,7 +393,7 @@ class LaneMachine(RuleBasedStateMachine):
                 entry, state, _ = self.under_way.pop(root)
                 self._arrive(entry, state)
                 self.lane.done(entry)
-            self.take(3)
+            self.take()
         assert self.lane.is_idle
         assert self.released == set(range(self.offered))
         for key, unit in self.held.units.items():
