@@ -169,7 +169,8 @@ def build_app(means: Means) -> FastAPI:
         local={Scenario.GET_ALL: getall.list_all, Scenario.HELD: getall.show_held},
     )
     app = FastAPI(title="OCPI roaming hub", docs_url=None, redoc_url=None, openapi_url=None, redirect_slashes=False)
-    app.router.routes.append(Route("/ocpi/{rest:path}", Door(gate, _configuration(means, registrar), ingress)))
+    door = Door(gate, _configuration(means, registrar), ingress)
+    app.router.routes.extend((Route("/ocpi", door), Route("/ocpi/{rest:path}", door)))
     app.include_router(
         admin_router(
             AdminContext(means.store, means.secrets, settings, means.topics, registrar), settings.read_operator_token()

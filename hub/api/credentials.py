@@ -48,7 +48,7 @@ class Credentials:
             return refuse(too_large, ids, headers={"Connection": "close"})
         try:
             value = msgspec.json.decode(body.removeprefix(BOM))
-        except (msgspec.DecodeError, RecursionError) as error:
+        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
             return refuse(Refusal(NOT_JSON, f"The body is not valid JSON: {error}"), ids)
         result = await self._registrar.receive(
             caller.platform, caller.token.kind, caller.token_hash, request.method, self._version, value

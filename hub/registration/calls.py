@@ -64,7 +64,7 @@ def read_answer(call: Call, received: Received) -> Any | Trouble:
         return trouble(call, http_status, f"more than {LARGEST_ANSWER_BYTES} bytes", may_have_acted=vague)
     try:
         value = msgspec.json.decode(received.body.removeprefix(BOM))
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return trouble(call, http_status, f"HTTP {http_status}, not JSON", may_have_acted=vague)
     if not 200 <= http_status < 300:
         return trouble(call, http_status, f"HTTP {http_status}{_their_message(value)}", may_have_acted=vague)

@@ -397,6 +397,7 @@ def test_details_that_are_none_are_3001(data: Any) -> None:
         (raw({"status_code": 3000, "status_message": "Sorry"}, 503), "HTTP 503 (Sorry)"),
         (raw(b"<html>", 200), "not JSON"),
         (raw(b"\xff\xfe", 200), "not JSON"),
+        (raw(b'{"data": "\xe9"}', 200), "not JSON"),
         (raw(b"[" * 100_000, 200), "not JSON"),
         (raw(b'"2.2.1"', 200), "neither an OCPI answer nor a list"),
         (raw({"status_code": 2001, "status_message": "No"}), "OCPI status 2001 (No)"),
