@@ -404,4 +404,4 @@ class LaneMachine(RuleBasedStateMachine):
 
 
 TestLaneMachine = LaneMachine.TestCase
-TestLaneMachine.settings = settings(max_examples=150, stateful_step_count=40, deadline=None)
+TestLaneMachine.settings = settings(max_examples=400, stateful_step_count=40, deadline=None)
