@@ -17,6 +17,7 @@ from yarl import URL
 
 from hub.errors import AddressRefused, AnswerTooLarge, PartnerSilent, PartnerUnreachable
 from hub.partners.guard import AddressGuard
+from hub.partners.resolver import PartnerResolver
 
 _CONNECT_SECONDS: Final = 5.0
 _KEEPALIVE_SECONDS: Final = 4.0
@@ -41,6 +42,7 @@ class PartnerClient:
         self._guard = guard
         self._largest = largest_answer_bytes
         self._per_host = connections_per_host
+        self._resolver = PartnerResolver()
         self._sessions: dict[str, aiohttp.ClientSession] = {}
 
     async def close(self) -> None:
@@ -109,6 +111,7 @@ class PartnerClient:
             limit_per_host=self._per_host,
             keepalive_timeout=_KEEPALIVE_SECONDS,
             ttl_dns_cache=_DNS_CACHE_SECONDS,
+            resolver=self._resolver,
             socket_factory=self._guard.socket_factory(with_tls=with_tls),
         )
         session = aiohttp.ClientSession(
