@@ -217,9 +217,10 @@ class Registrar:
         while True:
             try:
                 return await store()
-            except StoreUnavailable:
+            except StoreUnavailable as error:
                 if time.monotonic() > deadline:
                     raise
+                log.warning("credentials.not_stored_yet", error=str(error))
                 await asyncio.sleep(_STORE_AGAIN_SECONDS)
 
     async def _connect(

@@ -65,7 +65,7 @@ class Hub:
     """A running HTTP process."""
 
     url: str
-    database_url: str
+    database: str
     means: Means
     session: aiohttp.ClientSession
     logged: list[str]
@@ -181,7 +181,7 @@ async def a_hub(postgres_url: str, template: str, bootstrap: str, **changes: Any
             means = await stack.enter_async_context(open_means(settings))
             await stack.enter_async_context(served(build_app(means), listening))
             session = await stack.enter_async_context(aiohttp.ClientSession())
-            yield Hub(url, settings.postgres_url, means, session, logged)
+            yield Hub(url, name, means, session, logged)
     finally:
         await topics.delete(bootstrap)
         await _run(postgres_url, f"drop database {name} with (force)")
@@ -306,9 +306,10 @@ class ScriptedPlatform:
 
     def endpoints(self) -> list[dict[str, str]]:
         """What it publishes."""
-        return [
-            {"identifier": module, "role": role, "url": f"{self.url}/ocpi/2.2.1/{role.lower()}/{module}"}
-            for module, role in (("credentials", "SENDER"), *self.modules)
+        base = f"{self.url}/ocpi/2.2.1"
+        return [{"identifier": "credentials", "role": "SENDER", "url": f"{base}/credentials"}] + [
+            {"identifier": module, "role": role, "url": f"{base}/{role.lower()}/{module}"}
+            for module, role in self.modules
         ]
 
 
