@@ -70,12 +70,17 @@ def client_info(standing: RoleStanding) -> dict[str, Any]:
 
 
 def connection_status(standing: RoleStanding) -> str:
-    """The ConnectionStatus of a role: a role that its platform lists no more is suspended (HC-07, CR-30, D-08)."""
+    """The ConnectionStatus of a role (HC-07, CR-30, D-08).
+
+    A role that its platform lists no more is suspended; one that it has never listed, invited after the rest, is planned.
+    """
     status = PlatformStatus(standing.status)
-    if status is PlatformStatus.SUSPENDED or (status is PlatformStatus.CONNECTED and not standing.is_listed):
+    if status is PlatformStatus.SUSPENDED:
         return SUSPENDED
-    if status is PlatformStatus.INVITED:
+    if status is PlatformStatus.INVITED or not standing.was_ever_listed:
         return PLANNED
+    if status is PlatformStatus.CONNECTED and not standing.is_listed:
+        return SUSPENDED
     return CONNECTED if status is PlatformStatus.CONNECTED and standing.is_online else OFFLINE
 
 

@@ -37,7 +37,7 @@ class InboundStanding:
 
 @dataclass(frozen=True, slots=True)
 class RoleStanding:
-    """One role with where its platform stands, for hubclientinfo."""
+    """One role with where its platform stands, for hubclientinfo; `is_listed` now, or at least `was_ever_listed`."""
 
     platform_id: str
     status: str
@@ -45,6 +45,7 @@ class RoleStanding:
     party: PartyId
     role: Role
     is_listed: bool
+    was_ever_listed: bool
     last_updated: datetime
 
 
@@ -141,6 +142,7 @@ async def role_standings(connection: Connection) -> tuple[RoleStanding, ...]:
             PartyId(row["country_code"], row["party_id"]),
             Role(row["role"]),
             row["is_listed"],
+            row["was_ever_listed"],
             row["last_updated"],
         )
         for row in await connection.fetch(SQL["client_infos"])

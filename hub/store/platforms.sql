@@ -108,9 +108,9 @@ set sealed = excluded.sealed, key_id = excluded.key_id, encoding = excluded.enco
 delete from outbound_token where platform_id = $1
 
 -- name: client_infos
--- Every role with where its platform stands and when that last changed.
+-- Every role with where its platform stands and when that last changed. Only a platform's own list brings business details.
 select p.platform_id::text, p.status, p.is_online, party.country_code, party.party_id, party.role, party.is_listed,
-       party.last_updated
+       party.business_details is not null as was_ever_listed, party.last_updated
 from party join platform p using (platform_id)
 where not party.is_quarantined
 order by p.created_at, p.platform_id, country_code, party_id, role
