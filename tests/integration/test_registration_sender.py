@@ -1,6 +1,7 @@
 """The hub registers at platforms and renews the tokens of both sides: the hub as Sender (CR-01 … CR-05, CR-18, CR-32, AM-21)."""
 
 import asyncio
+import time
 import uuid
 from collections.abc import AsyncIterator
 from typing import Any
@@ -10,6 +11,11 @@ import pytest
 import pytest_asyncio
 from aiohttp import web
 
+from hub.model.directory import OutboundToken
+from hub.ocpi.status import Refusal
+from hub.registration.driver import drive
+from hub.registration.handshake import learn
+from hub.registration.register import Identity, Registrar
 from tests.integration.partner_rig import a_partner, eventually
 from tests.integration.registration_rig import (
     Hub,
@@ -361,6 +367,66 @@ async def test_what_a_renewal_gave_is_stored_though_postgres_is_away_for_a_momen
 
     assert outbound(hub, platform_id) == cpo.outbound
     assert await opens(hub, cpo.inbound)
+
+
+async def test_the_hub_ends_a_connection_at_the_platform_and_here(hub: Hub, cpo: ScriptedPlatform) -> None:
+    platform_id = (await connect(hub, cpo))["platform"]["platform_id"]
+    shown = cpo.outbound
+    cpo.scripts[f"DELETE {CREDENTIALS}"] = answering(said)
+
+    refusal = await a_registrar(hub).unregister(platform_id)
+
+    assert refusal is None
+    assert (cpo.calls[-1], cpo.seen[-1].tokens[0]) == (f"DELETE {CREDENTIALS}", shown)
+    assert not await opens(hub, cpo.inbound)
+    assert (await hub.show(platform_id))["tokens"] == []
+
+
+async def test_the_hub_ends_a_connection_also_when_the_platform_does_not_hear_of_it(
+    hub: Hub, cpo: ScriptedPlatform
+) -> None:
+    platform_id = (await connect(hub, cpo))["platform"]["platform_id"]
+
+    assert await a_registrar(hub).unregister(platform_id) is None
+    assert isinstance(await a_registrar(hub).unregister(platform_id), Refusal)
+
+    assert not await opens(hub, cpo.inbound)
+    assert await was_logged(hub, "platform.not_told")
+
+
+async def test_a_handshake_ends_in_its_time_however_slow_the_platform_is(hub: Hub, cpo: ScriptedPlatform) -> None:
+    async def is_slow(seen: Seen) -> web.Response:
+        await asyncio.wait_for(asyncio.Event().wait(), 10)
+        return cpo.usual(seen)
+
+    cpo.scripts["GET /ocpi/2.2.1"] = is_slow
+    flow = learn(cpo.versions_url, OutboundToken(TOKEN_A), wanted="2.2.1", roles=())
+    started = time.monotonic()
+
+    result = await drive(hub.means.partners, flow, seconds=0.3)
+
+    assert isinstance(result, Refusal)
+    assert time.monotonic() - started < 3
+    assert cpo.calls == ["GET /ocpi/versions", "GET /ocpi/2.2.1"]
+
+
+async def test_no_call_begins_after_the_time_of_a_handshake(hub: Hub, cpo: ScriptedPlatform) -> None:
+    flow = learn(cpo.versions_url, OutboundToken(TOKEN_A), wanted="2.2.1", roles=())
+
+    result = await drive(hub.means.partners, flow, seconds=0)
+
+    assert isinstance(result, Refusal)
+    assert "took too long" in result.message
+    assert cpo.calls == []
+
+
+def a_registrar(hub: Hub) -> Registrar:
+    """The use case itself, on the means of the running hub."""
+    means = hub.means
+    identity = Identity(means.settings.hub_party, "A hub", hub.versions_url)
+    return Registrar(
+        store=means.store, secrets=means.secrets, keeper=means.keeper, partners=means.partners, identity=identity
+    )
 
 
 async def was_logged(hub: Hub, event: str) -> bool:
