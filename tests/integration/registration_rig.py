@@ -352,6 +352,12 @@ async def register(hub: Hub, platform: ScriptedPlatform, party: str = "NL/ENE", 
     return invited.platform_id
 
 
+async def client_infos(hub: Hub, viewer: ScriptedPlatform) -> dict[str, str]:
+    """What hubclientinfo tells a registered platform: status by party."""
+    got = await hub.ask("GET", "2.2.1/hubclientinfo", viewer.inbound)
+    return {f"{info['country_code']}/{info['party_id']}": info["status"] for info in got.data}
+
+
 async def forget_platforms(hub: Hub) -> None:
     """Drop all platforms with what hangs on them."""
     async with hub.means.store.transaction() as connection:
