@@ -11,7 +11,13 @@ from collections.abc import Awaitable, Callable, Iterable, Mapping, Sequence
 from typing import Any, Final
 
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer, ConsumerRebalanceListener, TopicPartition
-from aiokafka.errors import IllegalStateError, KafkaError, KafkaTimeoutError
+from aiokafka.errors import (
+    ConsumerStoppedError,
+    IllegalStateError,
+    KafkaError,
+    KafkaTimeoutError,
+    MessageSizeTooLargeError,
+)
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaMessage
@@ -28,6 +34,7 @@ SESSION_MS: Final = 6_000
 BATCH_TIMEOUT_MS: Final = 5
 COMMIT_SECONDS: Final = 5.0
 LARGEST_FETCH_BYTES: Final = 17 * 2**20
+_HANDLER_SECONDS: Final = 5.0
 
 Handler = Callable[[Sequence[Record]], Awaitable[None]]
 AssignmentListener = Callable[[frozenset[int]], None]
@@ -55,6 +62,9 @@ class BatchConsumer:
         self._handle = handle
         self._on_assigned = on_assigned
         self._on_revoked = on_revoked
+        self._is_stopping = False
+        self._idle = asyncio.Event()
+        self._idle.set()
         self.epoch = 0
         self.assigned: frozenset[int] = frozenset()
         self._broker = KafkaBroker(
@@ -94,7 +104,14 @@ class BatchConsumer:
             raise LogUnavailable(f"Kafka at {self._bootstrap}: {error}") from error
 
     async def stop(self) -> None:
-        """Leave the group. Drain first: nothing is told about the partitions that are given up."""
+        """Take no more records, let the handler end what it has, for a few seconds at most, and leave the group.
+
+        Nothing is told about the partitions that are given up.
+        """
+        self._is_stopping = True
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_HANDLER_SECONDS):
+                await self._idle.wait()
         await self._broker.stop()
 
     async def log_epoch(self) -> str:
@@ -112,7 +129,7 @@ class BatchConsumer:
         try:
             async with asyncio.timeout(COMMIT_SECONDS):
                 await consumer.commit(offsets)
-        except (KafkaError, TimeoutError) as error:
+        except (KafkaError, ConsumerStoppedError, TimeoutError) as error:
             log.warning("offsets.not_committed", topic=self._topic, error=repr(error))
             return False
         return True
@@ -138,10 +155,15 @@ class BatchConsumer:
         return self._subscriber.consumer
 
     async def _receive(self, records: Any) -> None:
+        if self._is_stopping:
+            return
+        self._idle.clear()
         try:
             await self._handle(records)
         except Exception:
             log.exception("batch.failed", topic=self._topic)
+        finally:
+            self._idle.set()
 
     def given(self, partitions: frozenset[int]) -> None:
         """The group has given us exactly these partitions."""
@@ -169,6 +191,17 @@ class _Listener(ConsumerRebalanceListener):  # type: ignore[misc]
         self._owner.given(frozenset(entry.partition for entry in assigned))
 
 
+def _is_beyond_repair(error: KafkaError) -> bool:
+    """Whether the producer, and not only this record, is lost."""
+    return not error.retriable and not isinstance(error, MessageSizeTooLargeError)
+
+
+def _look_at(future: "asyncio.Future[Any]") -> None:
+    """Whoever stopped waiting for it does not care how it ended."""
+    if not future.cancelled():
+        future.exception()
+
+
 async def _parse(message: Any) -> KafkaMessage:
     return KafkaMessage(raw_message=message, body=b"", consumer=None)  # type: ignore[arg-type]
 
@@ -192,6 +225,7 @@ class Producer:
         self._bootstrap = bootstrap
         self._options = dict(options)
         self._producer: AIOKafkaProducer | None = None
+        self._is_wanted = False
         self._restart = asyncio.Lock()
 
     @classmethod
@@ -230,16 +264,12 @@ class Producer:
         Raises:
             LogUnavailable: the broker does not answer.
         """
-        producer = AIOKafkaProducer(bootstrap_servers=self._bootstrap, **self._options)
-        try:
-            await producer.start()
-        except (KafkaError, OSError) as error:
-            await producer.stop()
-            raise LogUnavailable(f"Kafka at {self._bootstrap}: {error}") from error
-        self._producer = producer
+        self._is_wanted = True
+        await self._connect()
 
     async def stop(self) -> None:
         """Send what is buffered, for a few seconds at most, and disconnect."""
+        self._is_wanted = False
         producer, self._producer = self._producer, None
         if producer is not None:
             with contextlib.suppress(TimeoutError, KafkaError):
@@ -261,19 +291,64 @@ class Producer:
         Raises:
             LogUnavailable: it was not acknowledged within `timeout` seconds. It may still arrive later.
         """
-        producer = self._producer
-        if producer is None:
-            raise LogUnavailable("the Kafka producer is not connected")
+        producer = None
         try:
             async with asyncio.timeout(timeout):
+                producer = await self._connected()
                 acknowledged = await producer.send(topic, value, key=key, headers=headers, partition=partition)
                 await asyncio.shield(acknowledged)
         except (TimeoutError, KafkaTimeoutError) as error:
             raise LogUnavailable(f"Kafka did not acknowledge within {timeout:.1f} s") from error
         except KafkaError as error:
-            if not error.retriable:
+            if _is_beyond_repair(error):
                 await self._replace(producer)
             raise LogUnavailable(f"Kafka: {error!r}") from error
+
+    async def send_all(self, topic: str, records: Iterable[tuple[bytes, bytes]], *, timeout: float) -> list[bool]:
+        """Send many records, each a key and a value, at a fraction of the cost of single ones.
+
+        Returns which of them were acknowledged within `timeout` seconds; the others may still arrive later.
+        """
+        producer = None
+        sent: list[asyncio.Future[Any]] = []
+        records = list(records)
+        if not records:
+            return []
+        try:
+            async with asyncio.timeout(timeout):
+                producer = await self._connected()
+                for key, value in records:
+                    sent.append(await producer.send(topic, value, key=key))
+                    sent[-1].add_done_callback(_look_at)
+                await asyncio.wait(sent)
+        except (TimeoutError, KafkaError, LogUnavailable) as error:
+            log.warning("records.not_sent", topic=topic, count=len(records) - len(sent), error=repr(error))
+        errors = [future.exception() if future.done() else TimeoutError() for future in sent]
+        if any(isinstance(error, KafkaError) and _is_beyond_repair(error) for error in errors):
+            await self._replace(producer)
+        return [error is None for error in errors] + [False] * (len(records) - len(sent))
+
+    async def _connect(self) -> None:
+        producer = AIOKafkaProducer(bootstrap_servers=self._bootstrap, **self._options)
+        try:
+            await producer.start()
+        except (KafkaError, OSError) as error:
+            await producer.stop()
+            raise LogUnavailable(f"Kafka at {self._bootstrap}: {error}") from error
+        except asyncio.CancelledError:
+            await producer.stop()
+            raise
+        self._producer = producer
+
+    async def _connected(self) -> AIOKafkaProducer:
+        """The producer; one that had to be given up while the broker was away is made anew."""
+        if self._producer is None:
+            async with self._restart:
+                if not self._is_wanted:
+                    raise LogUnavailable("the Kafka producer is not connected")
+                if self._producer is None:
+                    await self._connect()
+        return self._producer
 
     async def _replace(self, broken: Any) -> None:
         async with self._restart:
@@ -286,4 +361,4 @@ class Producer:
                 async with asyncio.timeout(1):
                     await producer.stop()
             with contextlib.suppress(LogUnavailable):
-                await self.start()
+                await self._connect()

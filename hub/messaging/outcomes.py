@@ -5,7 +5,6 @@ import contextlib
 from collections import deque
 from typing import Final
 
-from hub.errors import LogUnavailable
 from hub.messaging.broker import Producer
 from hub.messaging.codec import encode_outcome
 from hub.messaging.topics import OUTCOMES, Topics
@@ -72,17 +71,10 @@ class Outcomes:
             self._idle.set()
 
     async def _send(self, batch: list[Outcome]) -> None:
-        sent = await asyncio.gather(*(self._send_one(outcome) for outcome in batch))
+        records = [((outcome.to_party or "").encode(), encode_outcome(outcome)) for outcome in batch]
+        sent = await self._producer.send_all(self._topic, records, timeout=_SEND_SECONDS)
         failed = [outcome for outcome, was_sent in zip(batch, sent, strict=True) if not was_sent]
         if failed:
             log.warning("outcomes.delayed", count=len(failed))
             self._waiting.extendleft(reversed(failed))
             await asyncio.sleep(_RETRY_SECONDS)
-
-    async def _send_one(self, outcome: Outcome) -> bool:
-        key = (outcome.to_party or "").encode()
-        try:
-            await self._producer.send(self._topic, value=encode_outcome(outcome), key=key, timeout=_SEND_SECONDS)
-        except LogUnavailable:
-            return False
-        return True

@@ -1,5 +1,6 @@
 """The table of topics: from it they are created, and against it a start compares the broker."""
 
+import asyncio
 from dataclasses import dataclass
 from typing import Final
 
@@ -12,6 +13,8 @@ from hub.errors import ConfigurationError, LogUnavailable
 _MINUTE_MS: Final = 60_000
 _DAY_MS: Final = 24 * 60 * _MINUTE_MS
 _ADMIN_TIMEOUT_MS: Final = 15_000
+_LOOK_SECONDS: Final = 0.05
+_LOOKS: Final = 200
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,7 +44,7 @@ REPLIES: Final = TopicSpec("ocpi.replies.v1", 64, 10 * _MINUTE_MS, 5 * _MINUTE_M
 BULK_REPLIES: Final = TopicSpec("ocpi.bulk-replies.v1", 16, 10 * _MINUTE_MS, 5 * _MINUTE_MS, 17 * 2**20)
 PUSHES: Final = TopicSpec("ocpi.pushes.v1", 24, 7 * _DAY_MS)
 OUTCOMES: Final = TopicSpec("ocpi.outcomes.v1", 12, 3 * _DAY_MS)
-DEAD_LETTERS: Final = TopicSpec("ocpi.dead-letters.v1", 6, 30 * _DAY_MS)
+DEAD_LETTERS: Final = TopicSpec("ocpi.dead-letters.v1", 6, 30 * _DAY_MS, largest_record_bytes=17 * 2**20)
 
 TOPICS: Final = (REQUESTS, BULK_REQUESTS, REPLIES, BULK_REPLIES, PUSHES, OUTCOMES, DEAD_LETTERS)
 
@@ -78,6 +81,7 @@ class Topics:
             missing = [spec for spec in TOPICS if self.name(spec) not in await _partition_counts(admin)]
             if missing:
                 await _create(admin, [self._new_topic(spec) for spec in missing])
+                await _until_known(admin, [self.name(spec) for spec in missing])
             await admin.alter_configs(
                 [ConfigResource(ConfigResourceType.TOPIC, self.name(spec), self._config(spec)) for spec in TOPICS]
             )
@@ -144,6 +148,14 @@ async def _admin(bootstrap: str) -> AIOKafkaAdminClient:
 
 async def _partition_counts(admin: AIOKafkaAdminClient) -> dict[str, int]:
     return {entry["topic"]: len(entry["partitions"]) for entry in await admin.describe_topics()}
+
+
+async def _until_known(admin: AIOKafkaAdminClient, names: list[str]) -> None:
+    """A broker answers that it made a topic before it shows it."""
+    for _ in range(_LOOKS):
+        if set(names) <= (await _partition_counts(admin)).keys():
+            return
+        await asyncio.sleep(_LOOK_SECONDS)
 
 
 async def _create(admin: AIOKafkaAdminClient, topics: list[NewTopic]) -> None:
