@@ -35,6 +35,7 @@ BATCH_TIMEOUT_MS: Final = 5
 COMMIT_SECONDS: Final = 5.0
 LARGEST_FETCH_BYTES: Final = 17 * 2**20
 _HANDLER_SECONDS: Final = 5.0
+_LEAVE_SECONDS: Final = 5.0
 
 Handler = Callable[[Sequence[Record]], Awaitable[None]]
 AssignmentListener = Callable[[frozenset[int]], None]
@@ -112,7 +113,11 @@ class BatchConsumer:
         with contextlib.suppress(TimeoutError):
             async with asyncio.timeout(_HANDLER_SECONDS):
                 await self._idle.wait()
-        await self._broker.stop()
+        try:
+            async with asyncio.timeout(_LEAVE_SECONDS):
+                await self._broker.stop()
+        except (TimeoutError, KafkaError) as error:
+            log.warning("group.not_left", topic=self._topic, error=repr(error))
 
     async def log_epoch(self) -> str:
         """The topic's id on the broker: another id means another log, whose offsets begin anew."""

@@ -241,18 +241,10 @@ async def test_an_owner_can_look_at_the_hubs_copy_and_nobody_else_can(hub: Hub) 
     assert stranger.ocpi_status == 2001
 
 
-@pytest.mark.parametrize(
-    "query",
-    [
-        "limit=x",
-        "offset=-1",
-        "date_from=yesterday",
-        "cursor=!!",
-        "cursor=eHg",
-        "cursor=dTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk",
-    ],
-)
-async def test_a_question_that_makes_no_sense_is_refused(hub: Hub, query: str) -> None:
-    page = await hub.ask(f"tariffs?{query}")
+async def test_a_question_that_makes_no_sense_is_refused(hub: Hub) -> None:
+    beyond_bigint = "dTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk"
+    parameters = ("limit=x", "offset=-1", "date_from=yesterday", "cursor=!!", "cursor=eHg", f"cursor={beyond_bigint}")
 
-    assert (page.status, page.ocpi_status) == (200, 2001)
+    pages = [await hub.ask(f"tariffs?{parameter}") for parameter in parameters]
+
+    assert [(page.status, page.ocpi_status) for page in pages] == [(200, 2001)] * len(parameters)
