@@ -146,6 +146,18 @@ def resume(platform: Selector, output: Output = Form.TABLE, data_dir: DataDir = 
     _change(platform, "resume", output, data_dir)
 
 
+@app.command(epilog=EXIT_CODES)
+def disconnect(platform: Selector, output: Output = Form.TABLE, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+    """End the connection with a platform: it is told, both tokens are dead, everything else stays.
+
+    With `rotate-token` afterwards it gets a new one-time token and may register again: also the way out where a partner lost
+    the answer to its own registration.
+
+    Example: hub platform disconnect NL/ENE
+    """
+    _change(platform, "disconnect", output, data_dir)
+
+
 def find(client: AdminClient, selector: str) -> str:
     """The id of the platform that is meant, or the end of the command."""
     if "/" not in selector:

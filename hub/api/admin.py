@@ -16,6 +16,7 @@ from hub.ocpi.parties import PartyId
 from hub.operations import inspect
 from hub.operations.connect import connect
 from hub.operations.declined import Declined
+from hub.operations.disconnect import disconnect
 from hub.operations.invite import Invitation, invite
 from hub.operations.listing import SettingRow, list_settings
 from hub.operations.rotate import Rotation, rotate_token
@@ -134,6 +135,11 @@ def _add_platforms(made: APIRouter, context: AdminContext) -> None:
     async def resume_platform(platform_id: UUID) -> StatusChange:
         """Let a suspended platform back in."""
         return _done(await resume(store, operator=OPERATOR, platform_id=str(platform_id)))
+
+    @made.post("/platforms/{platform_id}/disconnect")
+    async def disconnect_platform(platform_id: UUID) -> StatusChange:
+        """End a connection: both tokens are dead, everything else stays."""
+        return _done(await disconnect(store, context.registrar, operator=OPERATOR, platform_id=str(platform_id)))
 
 
 def _add_looks(made: APIRouter, context: AdminContext) -> None:

@@ -131,3 +131,18 @@ async def test_a_renewed_registration_token_replaces_the_lost_one(rig: AdminRig,
     [platform] = await rig.json("platform", "list")
     assert platform["platform"]["status"] == "connected"
     assert platform["roles"] == ["NL/ENE CPO", "[NL/XTR CPO]"]
+
+
+async def test_a_disconnected_platform_registers_again_with_a_new_token(rig: AdminRig, cpo: Driven) -> None:
+    """CR-19, D-08."""
+    platform_id = (await rig.json(*_connect(cpo)))["platform"]["platform_id"]
+
+    done = await rig.json("platform", "disconnect", platform_id)
+    again = await rig.hub("platform", "disconnect", platform_id)
+    renewed = await rig.json("platform", "rotate-token", platform_id)
+
+    assert done["status"] == "unregistered"
+    assert again.exit_code == 1
+    assert renewed["token"]
+    assert await rig.value("select count(*) from inbound_token where kind = 'access'") == 0
+    assert await rig.value("select count(*) from outbound_token") == 0
