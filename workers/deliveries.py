@@ -10,7 +10,7 @@ Rules BP-05, BP-12, BP-13, BP-16, AU-13; decisions D-03, D-21, D-22.
 import asyncio
 import time
 import uuid
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from functools import partial
@@ -77,6 +77,8 @@ class Deliveries:
         self._audiences = Audiences(context.keeper.current)
         self._lines: dict[Receiver, _Line] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._being_stored: Mapping[int, range] = {}
+        self._offered = asyncio.Event()
         self._is_closing = False
 
     @property
@@ -94,6 +96,15 @@ class Deliveries:
         """Who receives a push by the directory as it is now."""
         return self._known().of(envelope.platform_id, envelope.from_party, envelope.module)
 
+    def expect(self, offsets: Mapping[int, range]) -> None:
+        """Records of these offsets by partition are being stored; `pump` says that they were offered.
+
+        A current state that is read meanwhile and shows one of them waits until then, so that the lane knows which of its entries
+        are older than what was shown.
+        """
+        self._being_stored = offsets
+        self._offered.clear()
+
     def offer(self, receivers: Iterable[Receiver], entry: Entry) -> None:
         """Put a record into the lanes of its receivers; `pump` sends."""
         for receiver in receivers:
@@ -104,7 +115,9 @@ class Deliveries:
                 DELIVERIES_COALESCED.inc(lane.coalesced - saved)
 
     def pump(self) -> None:
-        """Start as many requests as all lanes let go now."""
+        """What was expected is offered: start as many requests as all lanes let go now."""
+        self._being_stored = {}
+        self._offered.set()
         for line in self._lines.values():
             self._pump(line)
 
@@ -194,8 +207,11 @@ class Deliveries:
     async def _read_current(self, line: _Line, entry: Entry) -> Content | None:
         async with self._context.store.connection() as connection:
             found = await read_current(connection, entry.key)
-        shown = max((unit.offset for unit in found if unit.epoch == self._log_epoch), default=-1)
-        line.lane.shows(entry, shown)
+        expected = self._being_stored.get(entry.place.partition, ())
+        offsets = [unit.offset for unit in found if unit.epoch == self._log_epoch]
+        if any(offset in expected for offset in offsets):
+            await self._offered.wait()
+        line.lane.shows(entry, max(offsets, default=-1))
         return current_content(entry, found)
 
     def _request(self, audiences: Audiences, receiver: Receiver, entry: Entry, content: Content) -> Attempt:

@@ -9,7 +9,7 @@ Rules BP-*, OB-*; decisions D-11, D-12, D-28.
 
 import asyncio
 from collections import deque
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from typing import Final
 
@@ -181,6 +181,7 @@ class Fanout:
     async def _process(self, assignment: _Assignment, records: Sequence[Record]) -> None:
         """Store a batch, bury what cannot be, and offer the rest to its receivers in one go, in order."""
         pushes, bad = self._read(records)
+        assignment.deliveries.expect(_offsets(pushes))
         applied = await self._store(assignment, pushes)
         bad |= {place: made for place, made in applied.items() if isinstance(made, Invalid)}
         for record in records:
@@ -266,6 +267,15 @@ class Fanout:
             return
         for partition, offset in offsets.items():
             assignment.windows[partition].committed(offset)
+
+
+def _offsets(places: Iterable[Place]) -> dict[int, range]:
+    """The offsets by partition, from the first to the last."""
+    found: dict[int, range] = {}
+    for partition, offset in places:
+        known = found.get(partition)
+        found[partition] = range(known.start if known else offset, offset + 1)
+    return found
 
 
 def _place(record: Record) -> Place:

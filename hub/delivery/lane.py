@@ -89,7 +89,7 @@ class Lane:
         return entry
 
     def shows(self, entry: Entry, offset: int) -> None:
-        """The entry under way shows the receiver a state that the record at `offset` may have made."""
+        """The entry under way shows the receiver a state up to `offset`; what made that state is offered before it lands."""
         queue = self._roots[entry.key.root]
         queue.shown = max(queue.shown, offset)
 
@@ -102,7 +102,7 @@ class Lane:
     def again(self, entry: Entry, troubled_at: float | None) -> None:
         """The entry under way was not delivered: it waits in front of its root object, or gives way to a later one.
 
-        A later patch of the same unit is then sent as current, since the receiver may lack what it builds on. `troubled_at`
+        A later patch then goes in front as current: what lies between may build on what the receiver did not get. `troubled_at`
         is when the receiver was in trouble, None where it had no part in it.
         """
         queue = self._land(entry)
@@ -113,11 +113,10 @@ class Lane:
             queue.waiting = {_slot(entry): entry, **queue.waiting}
             self._count(entry, 1)
         else:
-            self._count(later, -1)
-            is_enough = later.replaces_all and later.envelope.method != "PATCH"
-            later = queue.waiting[_slot(later)] = later if is_enough else later.as_current()
-            self._count(later, 1)
             self._supersede(entry, counted=False)
+            is_whole = later.replaces_all and not (later.is_raw and later.envelope.method == "PATCH")
+            if not is_whole:
+                self._bring_forward(queue, later)
         self._settle(entry.key.root, queue)
 
     def withdraw(self) -> list[Entry]:
@@ -141,6 +140,14 @@ class Lane:
         queue.in_flight = None
         self.in_flight -= 1
         return queue
+
+    def _bring_forward(self, queue: _Queue, entry: Entry) -> None:
+        """Put a waiting entry in front, as current."""
+        del queue.waiting[_slot(entry)]
+        self._count(entry, -1)
+        current = entry.as_current()
+        queue.waiting = {_slot(current): current, **queue.waiting}
+        self._count(current, 1)
 
     def _supersede(self, entry: Entry, *, counted: bool = True) -> None:
         if counted:

@@ -145,14 +145,14 @@ def test_after_trouble_a_record_waits_in_front_of_its_object(watched: Watched) -
     assert [entry.place.offset for entry in watched.take_all()] == [1]
 
 
-def test_after_trouble_a_record_gives_way_to_a_later_one_of_its_unit_as_current(watched: Watched) -> None:
+def test_after_trouble_a_later_record_of_the_unit_takes_the_turn_as_current(watched: Watched) -> None:
     watched.offer(an_entry(0, "L1/E1"))
     entry = watched.take()
     watched.offer(an_entry(1, "L1/E2"), an_entry(2, "L1/E1"))
     watched.lane.again(entry, 0.0)
 
     assert watched.released == [0]
-    assert [(entry.place.offset, entry.is_raw) for entry in watched.take_all()] == [(1, True), (2, False)]
+    assert [(entry.place.offset, entry.is_raw) for entry in watched.take_all()] == [(2, False), (1, True)]
 
 
 def test_after_trouble_a_record_gives_way_to_the_whole_location(watched: Watched) -> None:
@@ -180,6 +180,15 @@ def test_no_older_bytes_follow_a_newer_current_state(watched: Watched) -> None:
     watched.lane.done(location)
 
     assert [(entry.place.offset, entry.is_raw) for entry in watched.take_all()] == [(1, False)]
+
+
+def test_after_trouble_nothing_goes_before_what_it_builds_on(watched: Watched) -> None:
+    watched.offer(an_entry(0, method="PUT"))
+    entry = watched.take()
+    watched.offer(an_entry(1, "L1/E1"), an_entry(2))
+    watched.lane.again(entry, 0.0)
+
+    assert [(entry.place.offset, entry.is_raw) for entry in watched.take_all()] == [(2, False), (1, True)]
 
 
 def test_owners_take_turns(watched: Watched) -> None:
@@ -237,7 +246,8 @@ class Pushed:
 class LaneMachine(RuleBasedStateMachine):
     """A lane between a real store of units and a naive receiver, which applies whatever reaches it.
 
-    Store and lane go apart as they do in the worker: a batch is stored first and offered afterwards.
+    Store and lane go apart as they do in the worker: a batch is stored first and offered afterwards. A current state that was
+    read in between is sent only after the offer.
     """
 
     def __init__(self) -> None:
@@ -246,6 +256,7 @@ class LaneMachine(RuleBasedStateMachine):
         self.receiver = Held()
         self.versions: dict[UnitKey, int] = {}
         self.log: list[Pushed] = []
+        self.known: set[UnitKey] = set()
         self.offered = 0
         self.released: set[int] = set()
         self.loose_arrived: list[int] = []
@@ -264,7 +275,7 @@ class LaneMachine(RuleBasedStateMachine):
     def _push(self, method: str, path: str, body: dict[str, Any]) -> None:
         self.minute += 1
         change = a_push(method, f"locations/{path}", {**body, "last_updated": at(self.minute)})
-        before, target = set(self.held.units), self.held.units.get(change.target)
+        target = self.held.units.get(change.target)
         made = self.held.take(change)
         envelope = an_envelope(
             module="locations", method=method, tail=f"NL/CP1/{path}", body=b"" if made.is_loose else self._body(change)
@@ -272,9 +283,8 @@ class LaneMachine(RuleBasedStateMachine):
         entry = Entry(
             change.target, Place(0, self.held.offset), envelope, True, change.replaces_all, is_loose=made.is_loose
         )
-        root = change.target.root
-        about = {key for key in before | set(self.held.units) if key.root == root}
-        touches = about if change.replaces_all else {change.target}
+        self.known |= {key for key in self.held.units if key.root == change.target.root}
+        touches = self.known if change.replaces_all else {change.target}
         base = -1 if change.is_whole or target is None else target.offset
         self.log.append(Pushed(entry, frozenset(touches), base))
 
@@ -330,6 +340,7 @@ class LaneMachine(RuleBasedStateMachine):
         found = [unit for key, unit in self.held.units.items() if key == entry.key]
         if not entry.key.evse_uid:
             found += [unit for key, unit in self.held.units.items() if key.evse_uid and key.root == root]
+        self.offer()
         self.lane.shows(entry, max((unit.offset for unit in found), default=-1))
         content = current_content(entry, found)
         if content is None:
@@ -337,8 +348,7 @@ class LaneMachine(RuleBasedStateMachine):
         state = {unit.key: unit.offset for unit in found}
         if not entry.key.evse_uid:
             gone = found[0].evses_offset
-            ever = {key for pushed in self.log for key in pushed.touches}
-            state = {key: gone for key in ever if key.root == root and key.evse_uid} | state
+            state = {key: gone for key in self.known if key.evse_uid} | state
         return state, content
 
     @precondition(lambda self: self.under_way)
