@@ -1,22 +1,28 @@
 """From the parts of an HTTP request to what the hub will do with it: one pure function that calls the rules in order."""
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any, Final
+from urllib.parse import unquote
 
 import msgspec
 
 from hub.model.directory import Directory, Platform
 from hub.model.envelope import Scenario
 from hub.ocpi.headers import Routing
-from hub.ocpi.modules import Interface, Match, Operation, find
+from hub.ocpi.modules import Interface, Match, Operation, TrafficClass, find
 from hub.ocpi.parties import PartyId
 from hub.ocpi.status import INVALID_PARAMETER, METHOD_NOT_OFFERED, NOT_JSON, URL_UNKNOWN, Refusal
 from hub.routing.admit import check_broadcast, check_owner, requesting_party
+from hub.routing.plan import PAGE_PARAMETER
 from hub.routing.scenario import classify
 
-_BODY_METHODS: Final = frozenset({"POST", "PUT", "PATCH"})
+BODY_METHODS: Final = frozenset({"POST", "PUT", "PATCH"})
+"""What another method brings as a body means nothing in OCPI; it is neither read nor carried."""
 _OPTIONAL_BODY: Final = frozenset({"LocationReferences"})
+_CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
+_SLASH: Final = re.compile(r"[/\\]")
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,6 +43,8 @@ def find_operation(
     version: str, module: str, interface: str, tail: str, method: str
 ) -> tuple[Match, Operation] | Refusal:
     """The table's row for a URL and method, or 404, or 405 with what is offered (OB-12)."""
+    if not stays_below(tail):
+        return Refusal(URL_UNKNOWN, "The path holds a . or .. segment or a control character, encoded or not")
     try:
         match = find(version, module, Interface(interface.upper()), tail)
     except ValueError:
@@ -50,9 +58,27 @@ def find_operation(
     return match, operation
 
 
+def stays_below(tail: str) -> bool:
+    """Whether no server on the way can take a raw path tail for a place outside the endpoint that it is joined to.
+
+    The tail is sent to the receiver byte for byte and with the hub's token: one that climbed to another endpoint there, such
+    as credentials, would speak in the hub's name. Some servers decode twice, or cut segments at a semicolon, before they climb.
+    """
+    if "." not in tail and "%" not in tail:
+        return True
+    for _ in range(3):
+        if _CONTROL.search(tail) or any(part.partition(";")[0] in {".", ".."} for part in _SLASH.split(tail)):
+            return False
+        decoded = unquote(tail)
+        if decoded == tail:
+            return True
+        tail = decoded
+    return False
+
+
 def read_body(operation: Operation, body: bytes) -> Any | Refusal:
     """The parsed body, or the refusal of one that is not JSON (ST-01). An optional body may be empty."""
-    if operation.method not in _BODY_METHODS:
+    if operation.method not in BODY_METHODS:
         return None
     if not body.strip() and (operation.kind in _OPTIONAL_BODY):
         return None
@@ -77,6 +103,8 @@ def examine(
         return from_party
     to_party = None if routing.to_party is None or directory.is_hub(routing.to_party) else routing.to_party
     scenario = classify(operation, match.resource.interface, names_party=to_party is not None)
+    if operation.traffic is TrafficClass.LIST and query.get(PAGE_PARAMETER):
+        scenario = Scenario.CALLBACK
     refusal = check_owner(directory, platform, match, operation, from_party)
     if refusal is not None:
         return refusal

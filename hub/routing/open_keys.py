@@ -16,7 +16,10 @@ from hub.ocpi.types import parse_datetime
 from hub.routing.admit import DEFAULT_TOKEN_TYPE, url_owner
 
 RESERVATION_GRACE: Final = timedelta(days=1)
+LONGEST_RESERVATION: Final = timedelta(days=366)
 SESSION_LIFE: Final = timedelta(days=90)
+LONGEST_KEY: Final = 255
+"""Longest key that is remembered; OCPI's ids have 36 characters."""
 
 
 class RouteKind(StrEnum):
@@ -56,11 +59,30 @@ class Route:
     counterpart: PartyId | None
     expires_at: datetime | None
 
+    @property
+    def is_for_good(self) -> bool:
+        """Whether storing it again would change nothing."""
+        return self.counterpart is None and self.expires_at is None
+
 
 def open_lookup(
     operation: Operation, match: Match, query: Mapping[str, str], value: Any, from_party: PartyId
 ) -> Lookup | PartyId | Refusal:
     """How to find the receiver of an open routing request: the party itself where the body names it, else a question."""
+    found = _lookup(operation, match, query, value, from_party)
+    if isinstance(found, Lookup) and not _can_be_kept(found.key):
+        return Refusal(INVALID_PARAMETER, f"the {found.kind} id of this request is none")
+    return found
+
+
+def _can_be_kept(key: str) -> bool:
+    """Whether the store can hold and index it."""
+    return len(key) <= LONGEST_KEY and "\0" not in key
+
+
+def _lookup(
+    operation: Operation, match: Match, query: Mapping[str, str], value: Any, from_party: PartyId
+) -> Lookup | PartyId | Refusal:
     parameters = match.parameters
     key = operation.open_key
     if key is OpenKey.CDR_TOKEN_IN_BODY:
@@ -132,6 +154,19 @@ def routes_to_remember(
     now: datetime,
 ) -> tuple[Route, ...]:
     """The routes that a request to one party establishes; they are stored before it leaves (D-24)."""
+    made = _routes(operation, match, query, value, from_party, receiver, now)
+    return tuple(route for route in made if _can_be_kept(route.key))
+
+
+def _routes(
+    operation: Operation,
+    match: Match,
+    query: Mapping[str, str],
+    value: Any,
+    from_party: PartyId,
+    receiver: PartyId,
+    now: datetime,
+) -> tuple[Route, ...]:
     parameters = match.parameters
     owner = url_owner(match)
     if operation.kind == "Session" and owner is not None:
@@ -161,4 +196,4 @@ def callback_end(value: Any, now: datetime) -> datetime:
     """Until when a reservation may still be cancelled or reported on: its expiry and a day (CB-05)."""
     text = value.get("expiry_date") if isinstance(value, dict) else None
     expiry = parse_datetime(text) if isinstance(text, str) else None
-    return max(expiry or now, now) + RESERVATION_GRACE
+    return min(max(expiry or now, now), now + LONGEST_RESERVATION) + RESERVATION_GRACE

@@ -16,35 +16,52 @@ from hub.errors import UndecodableRecord
 from hub.model.directory import Directory, Platform
 from hub.model.envelope import Envelope, Scenario
 from hub.model.issued_url import IssuedKind, IssuedUrl
-from hub.ocpi.modules import CALLBACK_ID, CDR_PATH, Match, Operation, ResponseUrl, TrafficClass, find
+from hub.ocpi.modules import CALLBACK_ID, CDR_PATH, Match, OpenKey, Operation, ResponseUrl, TrafficClass, find
 from hub.ocpi.parties import PartyId
 from hub.ocpi.status import (
     INVALID_PARAMETER,
     ISSUED_URL_UNKNOWN,
+    NOT_JSON,
+    OBJECT_NOT_FOUND,
     RECEIVER_NOT_CONNECTED,
     RECEIVER_UNKNOWN,
     Refusal,
 )
-from hub.routing.decide import Destination, decide
+from hub.routing.decide import Destination, decide, reachable
 from hub.routing.open_keys import Lookup, Route, callback_end, open_lookup, routes_to_remember
 from hub.routing.rewrite import absolute, join, query_value, replace_member, replace_query_value
 
 PAGE_PARAMETER: Final = "hub_page"
+LONGEST_URL: Final = 2048
+"""Longest URL of a partner that is kept; OCPI's type URL has 255 characters."""
 _CALLBACK_PATH: Final = {
     "commands": "sender/commands/{last}/{id}",
     "chargingprofiles": "sender/chargingprofiles/result/{id}",
 }
+_ISSUED_KINDS: Final = {
+    "commands": IssuedKind.COMMAND,
+    "chargingprofiles": IssuedKind.PROFILE,
+    "cdrs": IssuedKind.CDR,
+}
+_KEYS_IN_BODY: Final = frozenset(
+    {OpenKey.LOCATION_IN_BODY, OpenKey.SESSION_IN_BODY, OpenKey.RESERVATION_IN_BODY, OpenKey.CDR_TOKEN_IN_BODY}
+)
+_DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
 @dataclass(frozen=True, slots=True)
 class Parsed:
-    """An envelope with its row of the module table; `value` is the parsed body where routing needs it."""
+    """An envelope with its row of the module table.
+
+    `value` is the parsed body where routing needs it, else None; `fault` says why it could not be read.
+    """
 
     envelope: Envelope
     match: Match
     operation: Operation
     query: Mapping[str, str] = field(hash=False)
     value: Any = field(hash=False)
+    fault: Refusal | None = None
 
     @property
     def is_bulk(self) -> bool:
@@ -83,16 +100,20 @@ def parse(envelope: Envelope) -> Parsed:
     if match is None or operation is None:
         raise UndecodableRecord(f"{envelope.method} {envelope.interface}/{envelope.module} is not in the module table")
     query = dict(parse_qsl(envelope.query, keep_blank_values=True))
+    reads_key = envelope.to_party is None and operation.open_key in _KEYS_IN_BODY
+    if not reads_key and operation.response_url is not ResponseUrl.BODY:
+        return Parsed(envelope, match, operation, query, None)
     try:
-        value = msgspec.json.decode(envelope.body) if envelope.body.strip() else None
-    except (msgspec.DecodeError, RecursionError) as error:
-        raise UndecodableRecord(f"the body is not JSON: {error}") from error
-    return Parsed(envelope, match, operation, query, value)
+        return Parsed(envelope, match, operation, query, msgspec.json.decode(envelope.body))
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        return Parsed(envelope, match, operation, query, None, Refusal(NOT_JSON, f"{NOT_JSON.message}: {error}"))
 
 
 def question(parsed: Parsed) -> PartyId | Lookup | IssuedId | Refusal:
     """What names the receiver: the party itself, a question to the routing tables, or a URL of the hub."""
     envelope = parsed.envelope
+    if parsed.fault is not None:
+        return parsed.fault
     page_id = parsed.query.get(PAGE_PARAMETER) if parsed.is_bulk else None
     if page_id:
         return IssuedId(page_id)
@@ -125,9 +146,11 @@ def plan(
 ) -> Plan | Refusal:
     """The call to a target; None as target means an issued URL that is not known. `url_id` is used if a URL is issued."""
     envelope = parsed.envelope
-    if target is None or (isinstance(target, IssuedUrl) and target.bound_platform_id != envelope.platform_id):
+    if target is None or (isinstance(target, IssuedUrl) and not _may_use(target, parsed)):
         return Refusal(ISSUED_URL_UNKNOWN, ISSUED_URL_UNKNOWN.message)
     if isinstance(target, IssuedUrl):
+        if not target.target_url:
+            return Refusal(OBJECT_NOT_FOUND, f"{target.target_party} gave no URL under which it shows this object")
         return Plan(parsed, target.target_party, target, "", envelope.body)
     destination = resolve(parsed, target, None, directory)
     if isinstance(destination, Refusal):
@@ -142,6 +165,16 @@ def plan(
     return _with_response_url(made, destination, directory, ocpi_url, url_id, life)
 
 
+def _may_use(issued: IssuedUrl, parsed: Parsed) -> bool:
+    """Whether a URL was made for this: its platform, the kind of URL that is called, and for a page the very party (PG-10)."""
+    envelope = parsed.envelope
+    if issued.bound_platform_id != envelope.platform_id:
+        return False
+    if parsed.is_bulk:
+        return issued.kind is IssuedKind.PAGE and issued.bound_party.folded == envelope.from_party.folded
+    return issued.kind is _ISSUED_KINDS.get(envelope.module)
+
+
 def resolve(parsed: Parsed, to_party: PartyId, issued: IssuedUrl | None, directory: Directory) -> Destination | Refusal:
     """Where the call goes by this directory: the complete URL, or why it may not be made."""
     envelope = parsed.envelope
@@ -149,6 +182,9 @@ def resolve(parsed: Parsed, to_party: PartyId, issued: IssuedUrl | None, directo
         platform = directory.platforms.get(issued.target_platform_id)
         if platform is None or not platform.is_connected:
             return Refusal(RECEIVER_NOT_CONNECTED, f"{to_party} is not connected")
+        is_page = issued.kind is IssuedKind.PAGE
+        if is_page and not reachable(directory, envelope.from_party, envelope.platform_id, to_party):
+            return Refusal(RECEIVER_UNKNOWN, f"{to_party} is not known to this hub, or not to {envelope.from_party}")
         return Destination(to_party, platform.platform_id, issued.target_url)
     return decide(directory, envelope.from_party, envelope.platform_id, to_party, envelope.module, envelope.interface)
 
@@ -168,6 +204,8 @@ def _with_response_url(
     original = _response_url(made.parsed)
     if original is None:
         return made
+    if not isinstance(original, str):
+        return Refusal(INVALID_PARAMETER, "$.response_url: must be a string")
     if not is_own_url(original, directory.platforms[envelope.platform_id]):
         return Refusal(
             INVALID_PARAMETER,
@@ -188,22 +226,26 @@ def _with_response_url(
     last = envelope.tail.strip("/").rpartition("/")[2]
     path = _CALLBACK_PATH[envelope.module].format(last=last, id=url_id)
     url = f"{ocpi_url}/{envelope.version}/{path}"
-    if made.parsed.operation.response_url is ResponseUrl.BODY:
-        body, query = replace_member(envelope.body, "response_url", url), made.query
-    else:
-        body, query = envelope.body, replace_query_value(envelope.query, "response_url", url)
-    return Plan(made.parsed, made.to_party, None, query, body, made.routes, issued)
+    if made.parsed.operation.response_url is not ResponseUrl.BODY:
+        query = replace_query_value(envelope.query, "response_url", url)
+        return Plan(made.parsed, made.to_party, None, query, envelope.body, made.routes, issued)
+    try:
+        body = replace_member(envelope.body, "response_url", url)
+    except ValueError as error:
+        return Refusal(INVALID_PARAMETER, f"$.response_url: cannot be replaced in this body: {error}")
+    return Plan(made.parsed, made.to_party, None, made.query, body, made.routes, issued)
 
 
-def _response_url(parsed: Parsed) -> str | None:
+def _response_url(parsed: Parsed) -> Any:
     if parsed.operation.response_url is ResponseUrl.QUERY:
         return query_value(parsed.envelope.query, "response_url")
-    url = parsed.value.get("response_url") if isinstance(parsed.value, dict) else None
-    return url if isinstance(url, str) else None
+    return parsed.value.get("response_url") if isinstance(parsed.value, dict) else None
 
 
 def is_own_url(url: str, platform: Platform) -> bool:
-    """Whether a URL lies at a host and port that the platform itself registered (CB-15)."""
+    """Whether a URL can be kept and lies at a host and port that the platform itself registered (CB-15)."""
+    if len(url) > LONGEST_URL or any(character <= " " or character == "\x7f" for character in url):
+        return False
     own = {_place(entry) for entry in (*platform.endpoints.values(), platform.versions_url or "")}
     place = _place(url)
     return place is not None and place in own
@@ -211,8 +253,8 @@ def is_own_url(url: str, platform: Platform) -> bool:
 
 def _place(url: str) -> tuple[str, str, int | None] | None:
     try:
-        parts = urlsplit(url.strip())
-        port = parts.port
+        parts = urlsplit(url)
+        port = parts.port or _DEFAULT_PORTS.get(parts.scheme)
     except ValueError:
         return None
     if parts.scheme not in {"http", "https"} or not parts.hostname or parts.username or parts.password:
@@ -228,13 +270,14 @@ def issued_from_answer(
     destination: Destination,
     directory: Directory,
     url_id: str,
+    expires_at: datetime | None,
 ) -> IssuedUrl:
     """The hub's URL in place of a CDR's Location or the next page; a URL elsewhere than at the platform is not followed.
 
     `target_url` is empty where the partner gave none that can be used (D-19).
     """
     envelope = made.parsed.envelope
-    target = absolute(given, called) if given else ""
+    target = (absolute(given, called) if given else None) or ""
     if not is_own_url(target, directory.platforms[destination.platform_id]):
         target = ""
     return IssuedUrl(
@@ -246,5 +289,5 @@ def issued_from_answer(
         target_party=destination.party,
         target_url=target,
         correlation_id=envelope.correlation_id,
-        expires_at=None,
+        expires_at=expires_at,
     )

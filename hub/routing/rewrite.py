@@ -4,7 +4,7 @@ Rules CB-02, CB-03, CB-07, CB-12, CB-13, PG-09, TP-02, RT-15.
 """
 
 import re
-from json import JSONDecodeError, JSONDecoder, dumps
+from json import JSONDecoder, dumps
 from json.decoder import scanstring  # type: ignore[attr-defined]
 from typing import Final
 from urllib.parse import quote, unquote, urljoin
@@ -18,7 +18,7 @@ def replace_member(body: bytes, name: str, new: str) -> bytes:
     """The body with the value of every top-level member `name` replaced by the string `new`.
 
     Raises:
-        ValueError: the body is not a JSON object in UTF-8.
+        ValueError: the body is not a JSON object in UTF-8, or one that Python cannot read.
     """
     text = body.decode("utf-8")
     pieces: list[str] = []
@@ -42,8 +42,8 @@ def _members(text: str) -> list[tuple[str, int, int]]:
         position = _after_space(text, _after_space(text, position) + 1)
         try:
             _, end = _decoder.raw_decode(text, position)
-        except JSONDecodeError as error:
-            raise ValueError(str(error)) from error
+        except RecursionError as error:
+            raise ValueError("it is nested too deeply") from error
         members.append((key, position, end))
         position = _after_space(text, end)
         if text[position : position + 1] == ",":
@@ -85,9 +85,12 @@ def link_header(url: str) -> str:
     return f'<{url}>; rel="next"'
 
 
-def absolute(url: str, called: str) -> str:
-    """A URL that a partner gave, resolved against the URL that was called (CB-13)."""
-    return urljoin(called, url.strip())
+def absolute(url: str, called: str) -> str | None:
+    """A URL that a partner gave, resolved against the URL that was called (CB-13); None when it is none."""
+    try:
+        return urljoin(called, url.strip())
+    except ValueError:
+        return None
 
 
 def join(endpoint: str, tail: str, query: str) -> str:
