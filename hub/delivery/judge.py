@@ -3,6 +3,7 @@
 Rules AU-13, AM-12, RT-16, RT-23, ST-10, ST-12, OF-04, OF-05; decisions D-03, D-21.
 """
 
+import re
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,12 +25,22 @@ from hub.ocpi.status import (
     body,
 )
 
+_CONTROL: Final = re.compile(r"[\x00-\x08\x0a-\x1f\x7f]")
 _KEPT: Final = ("content-type", "link", "location", "retry-after", "x-limit", "x-total-count")
 _NEVER_RELAYED: Final = frozenset({407, 421})
 _UNUSABLE: Final = frozenset({401, 403})
 _JSON: Final = "application/json"
 _WRITES: Final = frozenset({"POST", "PUT", "PATCH", "DELETE"})
 _BOM: Final = b"\xef\xbb\xbf"
+
+
+class _Head(msgspec.Struct):
+    """What is read of an answer; a page of thousands of objects is not built for one number."""
+
+    status_code: Any = None
+
+
+_decoder: Final = msgspec.json.Decoder(_Head)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,7 +66,7 @@ def judge_answer(
 ) -> Judgement:
     """Judge an answer that came; `headers` have lower-case names."""
     code = _ocpi_status(content)
-    kept = {name: headers[name] for name in _KEPT if name in headers}
+    kept = _kept(headers)
     if http_status in _UNUSABLE:
         return _ours(
             RECEIVER_NOT_CONNECTED, Verdict.TROUBLED, now, f"the receiver answered HTTP {http_status} to the hub"
@@ -105,13 +116,28 @@ def _ours(
     return Judgement(verdict, status.http, None, headers, body(status, now, message=message), detail, False)
 
 
+def _kept(headers: Mapping[str, str]) -> dict[str, str]:
+    """What may be passed on, as text that every hop can carry: bytes that are no UTF-8 become the letters of Latin-1."""
+    kept: dict[str, str] = {}
+    for name in _KEPT:
+        value = headers.get(name)
+        if value is None or _CONTROL.search(value):
+            continue
+        try:
+            value.encode()
+        except UnicodeEncodeError:
+            value = value.encode("utf-8", "surrogateescape").decode("latin-1")
+        kept[name] = value
+    return kept
+
+
 def _ocpi_status(content: bytes) -> int | None:
     """The status code of an OCPI answer; None when the content is none. A code in quotes counts."""
     try:
-        answer: Any = msgspec.json.decode(content.removeprefix(_BOM))
+        content.decode()
+        code = _decoder.decode(content.removeprefix(_BOM)).status_code
     except (msgspec.DecodeError, RecursionError, UnicodeDecodeError):
         return None
-    code = answer.get("status_code") if isinstance(answer, dict) else None
     if isinstance(code, str) and code.isascii() and code.isdigit() and len(code) == 4:
         return int(code)
     return code if isinstance(code, int) and not isinstance(code, bool) and 1000 <= code <= 9999 else None
