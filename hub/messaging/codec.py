@@ -66,7 +66,7 @@ def decode(record: Record) -> Envelope:
     try:
         fields = {name: value.decode() for name, value in record.headers}
         version = int(fields[_VERSION])
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, AttributeError) as error:
         raise UndecodableRecord(f"no envelope in the headers: {error!r}") from error
     if version > ENVELOPE_VERSION:
         raise UnknownEnvelopeVersion(f"envelope version {version}, this release knows {ENVELOPE_VERSION}")
@@ -126,7 +126,7 @@ def decode_reply(headers: tuple[tuple[str, bytes], ...], value: bytes) -> Reply:
             ),
             body=value,
         )
-    except (KeyError, ValueError) as error:
+    except (KeyError, ValueError, AttributeError) as error:
         raise UndecodableRecord(f"not a reply: {error!r}") from error
 
 

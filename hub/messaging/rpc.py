@@ -129,7 +129,7 @@ class Rpc:
         while True:
             try:
                 batches = await consumer.getmany(timeout_ms=1_000)
-            except KafkaError as error:
+            except Exception as error:
                 log.warning("replies.not_read", error=repr(error))
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
