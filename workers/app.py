@@ -25,7 +25,8 @@ from hub.telemetry import configure, get_logger, serve_metrics
 
 log = get_logger(__name__)
 
-_CONNECTIONS_PER_HOST: Final = 64
+_CONNECTIONS_PER_HOST: Final = 0
+"""No bound: each worker bounds its calls itself, by class, so that lists never wait in front of an authorization."""
 
 WORKERS: Final[Mapping[str, str]] = {
     "relay": "workers.relay",

@@ -1,25 +1,27 @@
 """The relay: carries each request to one party, at most once, and brings the receiver's own answer back.
 
-The order is the promise. Decide the receiver; store the routes and callback URLs that the request establishes; commit the
-offset; only then call, within the deadline and never after `start_by`. A relay that dies after the commit has called at most
-once; one that dies before it has called nobody, and the next owner of the partition begins anew.
+The order is the promise. Decide the receiver; commit the offset and store the routes and callback URLs that the request
+establishes; only then call, within the deadline and never after `start_by`. A relay that dies after the commit has called at
+most once; one that dies before it has called nobody, and the next owner of the partition begins anew. What needs nothing of the
+store does not wait for it: without Postgres a request whose receiver is named goes on as before.
 
 Source: rules RT-*, OR-*, CB-*, OF-*; decisions D-01, D-07, D-24.
 """
 
 import asyncio
+import contextlib
 import secrets
 import time
 import uuid
-from collections import Counter, OrderedDict
-from collections.abc import Sequence
+from collections import Counter
+from collections.abc import Coroutine, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
-from typing import Final
+from typing import Any, Final
 
 from hub.delivery.judge import Judgement, judge_answer, judge_failure
 from hub.delivery.prepare import prepare
-from hub.errors import LogUnavailable, PartnerError, StoreUnavailable, UndecodableRecord, UnknownEnvelopeVersion
+from hub.errors import LogUnavailable, PartnerError, UndecodableRecord, UnknownEnvelopeVersion
 from hub.messaging.broker import BatchConsumer
 from hub.messaging.codec import decode, encode_reply
 from hub.messaging.dead_letters import bury
@@ -40,33 +42,34 @@ from hub.ocpi.status import (
     body,
 )
 from hub.routing.decide import Destination
-from hub.routing.open_keys import Lookup
 from hub.routing.plan import (
+    LONGEST_URL,
     PAGE_PARAMETER,
-    IssuedId,
     Parsed,
     Plan,
     call_url,
-    chosen,
     issued_from_answer,
     parse,
-    plan,
-    question,
     resolve,
 )
 from hub.routing.rewrite import link_header, next_link
-from hub.store import issued_urls, routes
+from hub.store import issued_urls
 from hub.telemetry import PARTNER_CALLS, PARTNER_SECONDS, get_logger
 from workers.app import WorkerContext
+from workers.planning import STORE_SECONDS, Planned, Planning, Recent
 
 log = get_logger(__name__)
 
-_STORE_SECONDS: Final = 1.0
 _REPLY_SECONDS: Final = 5.0
+_COMMIT_RETRY_SECONDS: Final = 0.1
+_LONGEST_DRAIN_SECONDS: Final = 25.0
+_PAGE_LIFE: Final = timedelta(days=1)
 _NONCES_REMEMBERED: Final = 50_000
+_HEADROOM_BYTES: Final = 2**17
+"""What the headers of a reply may weigh."""
 _JSON: Final = "application/json"
-
-Target = PartyId | IssuedUrl | None
+_THEIRS: Final = frozenset({Verdict.DELIVERED, Verdict.REFUSED})
+"""Verdicts that only the receiver can have caused, also where the hub made the body."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +83,11 @@ class _Answer:
 
 
 async def run(context: WorkerContext) -> None:
-    """Relay requests until told to stop; calls under way are finished first."""
+    """Relay requests until told to stop; calls under way are finished first.
+
+    Raises:
+        UnknownEnvelopeVersion: a newer release has written to the log; nothing of it is lost.
+    """
     relay = Relay(context)
     consumers = [
         BatchConsumer(
@@ -96,9 +103,10 @@ async def run(context: WorkerContext) -> None:
         await consumer.start()
     context.ready()
     await context.stopping.wait()
-    for consumer in consumers:
-        await consumer.stop()
+    await asyncio.gather(*(consumer.stop() for consumer in consumers))
     await relay.drain()
+    if relay.too_old is not None:
+        raise relay.too_old
 
 
 class Relay:
@@ -107,125 +115,79 @@ class Relay:
     def __init__(self, context: WorkerContext) -> None:
         self._context = context
         self.consumers: dict[TopicSpec, BatchConsumer] = {}
+        self.too_old: UnknownEnvelopeVersion | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._in_flight: Counter[tuple[str, str]] = Counter()
-        self._nonces: OrderedDict[str, None] = OrderedDict()
+        self._planning = Planning(context.store, context.settings)
+        self._nonces = Recent[str](_NONCES_REMEMBERED)
 
     async def drain(self) -> None:
         """Wait for the calls under way; each has its own deadline."""
-        while self._tasks:
-            await asyncio.wait(self._tasks)
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_LONGEST_DRAIN_SECONDS):
+                while self._tasks:
+                    await asyncio.wait(self._tasks)
 
     async def handle(self, spec: TopicSpec, records: Sequence[Record]) -> None:
-        """Decide and commit a batch, then start its calls."""
+        """Commit a batch, then start its calls; a batch that is not ours any more is left to the next owner as it is."""
+        if self.too_old is not None:
+            return
         consumer = self.consumers[spec]
         epoch = consumer.epoch
-        requests = await self._decode(records)
+        try:
+            requests = await self._decode(records)
+        except UnknownEnvelopeVersion as error:
+            log.critical("worker.too_old", error=str(error))
+            self.too_old = error
+            self._context.stopping.set()
+            return
         directory = self._context.keeper.current
-        plans = await self._plan(requests, directory)
-        if consumer.epoch != epoch:
-            return
-        if not await consumer.commit(_next_offsets(records)):
+        named, others = self._planning.begin(requests, directory)
+        planning = asyncio.create_task(self._planning.finish(others, directory)) if others else None
+        if not await self._commit(consumer, epoch, records):
             log.warning("batch.abandoned", topic=spec.name, records=len(records))
+            if planning:
+                planning.cancel()
             return
-        for parsed, planned in plans:
-            self._spawn(parsed, planned)
+        for parsed, planned in named:
+            self._begin(parsed, planned)
+        if planning:
+            self._spawn(self._serve_planned(planning))
+
+    async def _commit(self, consumer: BatchConsumer, epoch: int, records: Sequence[Record]) -> bool:
+        """Commit behind these records; while they are ours it is tried again, since without it nothing may be sent."""
+        offsets = _next_offsets(records)
+        while consumer.epoch == epoch:
+            if await consumer.commit(offsets):
+                return consumer.epoch == epoch
+            await asyncio.sleep(_COMMIT_RETRY_SECONDS)
+        return False
 
     async def _decode(self, records: Sequence[Record]) -> list[Parsed]:
         requests: list[Parsed] = []
+        broken: list[tuple[Record, UndecodableRecord]] = []
         for record in records:
             try:
-                parsed = parse(decode(record))
-            except UnknownEnvelopeVersion as error:
-                log.critical("worker.too_old", error=str(error))
-                self._context.stopping.set()
-                return []
+                requests.append(parse(decode(record)))
             except UndecodableRecord as error:
-                await bury(self._context.durable, self._context.topics, record, error)
-                continue
-            if not self._seen(parsed.envelope.nonce):
-                requests.append(parsed)
+                broken.append((record, error))
+        for record, fault in broken:
+            await bury(self._context.durable, self._context.topics, record, fault)
         return requests
 
-    def _seen(self, nonce: str) -> bool:
-        if nonce in self._nonces:
-            return True
-        self._nonces[nonce] = None
-        if len(self._nonces) > _NONCES_REMEMBERED:
-            self._nonces.popitem(last=False)
-        return False
-
-    async def _plan(self, requests: Sequence[Parsed], directory: Directory) -> list[tuple[Parsed, Plan | Refusal]]:
-        asked = [(parsed, question(parsed)) for parsed in requests]
-        try:
-            async with asyncio.timeout(_STORE_SECONDS):
-                targets = await self._targets(asked)
-        except (StoreUnavailable, TimeoutError) as error:
-            log.warning("routes.not_read", error=repr(error))
-            targets = [entry if isinstance(entry, PartyId | Refusal) else _no_store() for _, entry in asked]
-        plans = [
-            (parsed, target if isinstance(target, Refusal) else self._plan_one(parsed, target, directory))
-            for (parsed, _), target in zip(asked, targets, strict=True)
-        ]
-        return await self._remember(plans)
-
-    def _plan_one(self, parsed: Parsed, target: Target, directory: Directory) -> Plan | Refusal:
-        settings = self._context.settings
-        try:
-            return plan(
-                parsed,
-                target,
-                directory,
-                now=datetime.now(UTC),
-                ocpi_url=settings.ocpi_url,
-                url_id=secrets.token_hex(16),
-                url_life=timedelta(seconds=settings.callback_seconds),
-            )
-        except Exception:
-            log.exception("request.not_planned", correlation_id=parsed.envelope.correlation_id)
-            return Refusal(INTERNAL, INTERNAL.message)
-
-    async def _targets(
-        self, asked: Sequence[tuple[Parsed, PartyId | Lookup | IssuedId | Refusal]]
-    ) -> list[Target | Refusal]:
-        lookups = [entry for _, entry in asked if isinstance(entry, Lookup)]
-        issued_ids = [entry.url_id for _, entry in asked if isinstance(entry, IssuedId)]
-        if not lookups and not issued_ids:
-            return [entry for _, entry in asked if isinstance(entry, PartyId | Refusal)]
-        async with self._context.store.connection() as connection:
-            found = await routes.find(connection, lookups)
-            urls = await issued_urls.find(connection, issued_ids)
-        return [
-            chosen(entry, found[entry])
-            if isinstance(entry, Lookup)
-            else urls.get(entry.url_id)
-            if isinstance(entry, IssuedId)
-            else entry
-            for _, entry in asked
-        ]
-
-    async def _remember(self, plans: list[tuple[Parsed, Plan | Refusal]]) -> list[tuple[Parsed, Plan | Refusal]]:
-        """Store what the plans establish; a plan whose part could not be stored is not carried out."""
-        new_routes = [route for _, made in plans if isinstance(made, Plan) for route in made.routes]
-        new_urls = [made.issued for _, made in plans if isinstance(made, Plan) and made.issued]
-        if not new_routes and not new_urls:
-            return plans
-        try:
-            async with asyncio.timeout(_STORE_SECONDS), self._context.store.transaction() as connection:
-                await routes.remember(connection, new_routes)
-                await issued_urls.issue(connection, new_urls)
-        except (StoreUnavailable, TimeoutError) as error:
-            log.warning("routes.not_stored", error=repr(error))
-            return [
-                (parsed, _no_store() if isinstance(made, Plan) and (made.routes or made.issued) else made)
-                for parsed, made in plans
-            ]
-        return plans
-
-    def _spawn(self, parsed: Parsed, planned: Plan | Refusal) -> None:
-        task = asyncio.create_task(self._serve(parsed, planned))
+    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+        task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+
+    async def _serve_planned(self, planning: asyncio.Task[list[Planned]]) -> None:
+        for parsed, planned in await planning:
+            self._begin(parsed, planned)
+
+    def _begin(self, parsed: Parsed, planned: Plan | Refusal) -> None:
+        """Start one request, unless a record of the same request was read before (the swift producer may write one twice)."""
+        if self._nonces.add(parsed.envelope.nonce):
+            self._spawn(self._serve(parsed, planned))
 
     async def _serve(self, parsed: Parsed, planned: Plan | Refusal) -> None:
         """One request to its end: the call, its effects, the reply."""
@@ -251,7 +213,7 @@ class Relay:
         slot = (destination.platform_id, parsed.operation.traffic.value)
         if self._in_flight[slot] >= self._context.settings.relay_concurrency:
             return self._refusal(
-                envelope, Refusal(ROUTING_FAULT, f"too many requests to {destination.party} are under way")
+                envelope, Refusal(ROUTING_FAULT, f"Too many requests to {destination.party} are under way")
             )
         self._in_flight[slot] += 1
         try:
@@ -260,7 +222,7 @@ class Relay:
             self._in_flight[slot] -= 1
 
     def _too_late(self, envelope: Envelope) -> Refusal | None:
-        if time.time() * 1000 > envelope.start_by:
+        if time.time() * 1000 >= min(envelope.start_by, envelope.deadline):
             return Refusal(RECEIVER_SILENT, "The hub could not send the request in time; nothing was sent")
         if not self._context.keeper.may_send:
             return Refusal(STORE_UNAVAILABLE, "The hub cannot confirm its directory; nothing was sent")
@@ -272,6 +234,8 @@ class Relay:
         url = call_url(made, destination)
         if token is None or not url:
             return self._refusal(envelope, Refusal(RECEIVER_NOT_CONNECTED, f"{destination.party} is not connected"))
+        if len(url) > LONGEST_URL:
+            return self._refusal(envelope, Refusal(ROUTING_FAULT, "The URL would be longer than the hub calls; nothing was sent"))
         attempt = prepare(
             method=envelope.method,
             url=url,
@@ -290,7 +254,7 @@ class Relay:
                 attempt.url,
                 attempt.headers,
                 attempt.body or None,
-                timeout=max(0.05, envelope.deadline / 1000 - time.time()),
+                timeout=max(0.01, envelope.deadline / 1000 - time.time()),
             )
         except PartnerError as error:
             judgement = judge_failure(error, datetime.now(UTC))
@@ -309,41 +273,47 @@ class Relay:
     async def _answer(
         self, made: Plan, destination: Destination, directory: Directory, judgement: Judgement, called: str
     ) -> _Answer:
+        parsed = made.parsed
+        if len(judgement.body) > _reply_topic(parsed).largest_record_bytes - _HEADROOM_BYTES:
+            return self._refusal(parsed.envelope, Refusal(ROUTING_FAULT, "The answer is larger than the hub carries"))
         headers = dict(judgement.headers)
         location, link = headers.pop("location", None), headers.pop("link", None)
-        parsed = made.parsed
         if judgement.verdict is Verdict.DELIVERED and parsed.operation.kind == "CDR":
             issued = issued_from_answer(
-                IssuedKind.CDR, location, called, made, destination, directory, secrets.token_hex(16)
+                IssuedKind.CDR, location, called, made, destination, directory, secrets.token_hex(16), None
             )
             await self._issue(issued)
             headers["location"] = f"{self._base(parsed)}/receiver/cdrs/{issued.url_id}"
         following = next_link(link) if link and parsed.is_bulk else None
         if following:
+            until = datetime.now(UTC) + _PAGE_LIFE
             issued = issued_from_answer(
-                IssuedKind.PAGE, following, called, made, destination, directory, secrets.token_hex(16)
+                IssuedKind.PAGE, following, called, made, destination, directory, secrets.token_hex(16), until
             )
             if not issued.target_url:
-                return self._refusal(parsed.envelope, Refusal(ROUTING_FAULT, "the next page's Link leads elsewhere"))
-            await self._issue(issued)
+                return self._refusal(parsed.envelope, Refusal(ROUTING_FAULT, "The Link to the next page leads elsewhere"))
+            if not await self._issue(issued):
+                return self._refusal(
+                    parsed.envelope, Refusal(STORE_UNAVAILABLE, "The hub cannot keep the next page's URL")
+                )
             page = f"{self._base(parsed)}/sender/{parsed.envelope.module}?{PAGE_PARAMETER}={issued.url_id}"
             headers["link"] = link_header(page)
-        answered_by = (
-            destination.party
-            if judgement.is_partners or judgement.verdict is Verdict.DELIVERED
-            else directory.hub_party
-        )
+        is_theirs = judgement.is_partners or judgement.verdict in _THEIRS
+        answered_by = destination.party if is_theirs else directory.hub_party
         return _Answer(judgement.http_status, headers, judgement.body, answered_by)
 
     def _base(self, parsed: Parsed) -> str:
         return f"{self._context.settings.ocpi_url}/{parsed.envelope.version}"
 
-    async def _issue(self, issued: IssuedUrl) -> None:
+    async def _issue(self, issued: IssuedUrl) -> bool:
+        """Store a URL that an answer will hold; whatever becomes of it, the receiver's answer stands."""
         try:
-            async with self._context.store.connection() as connection:
+            async with asyncio.timeout(STORE_SECONDS), self._context.store.connection() as connection:
                 await issued_urls.issue(connection, [issued])
-        except StoreUnavailable as error:
-            log.error("issued_url.not_stored", kind=issued.kind.value, error=str(error))
+        except Exception as error:
+            log.error("issued_url.not_stored", kind=issued.kind.value, error=repr(error))
+            return False
+        return True
 
     async def _reply(self, parsed: Parsed, answer: _Answer) -> None:
         envelope = parsed.envelope
@@ -355,7 +325,7 @@ class Relay:
         )
         try:
             await self._context.swift.send(
-                self._context.topics.name(BULK_REPLIES if parsed.is_bulk else REPLIES),
+                self._context.topics.name(_reply_topic(parsed)),
                 value=reply.body,
                 headers=encode_reply(reply),
                 partition=envelope.reply_partition,
@@ -363,6 +333,8 @@ class Relay:
             )
         except LogUnavailable as error:
             log.warning("reply.not_sent", correlation_id=envelope.correlation_id, error=str(error))
+        except Exception:
+            log.exception("reply.not_sent", correlation_id=envelope.correlation_id)
 
     def _refusal(self, envelope: Envelope, refusal: Refusal) -> _Answer:
         hub = self._context.keeper.current.hub_party
@@ -439,8 +411,8 @@ def _outcome(
     )
 
 
-def _no_store() -> Refusal:
-    return Refusal(STORE_UNAVAILABLE, STORE_UNAVAILABLE.message, retry_after_seconds=5)
+def _reply_topic(parsed: Parsed) -> TopicSpec:
+    return BULK_REPLIES if parsed.is_bulk else REPLIES
 
 
 def _next_offsets(records: Sequence[Record]) -> dict[int, int]:

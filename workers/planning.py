@@ -1,0 +1,160 @@
+"""Plans the calls of a relay: what needs the routing tables or adds to them goes to the store, many requests at a time."""
+
+import asyncio
+import secrets
+from collections.abc import Sequence
+from datetime import UTC, datetime, timedelta
+from typing import Final, Generic, NamedTuple, TypeVar
+
+from hub.errors import StoreUnavailable
+from hub.model.directory import Directory
+from hub.model.issued_url import IssuedUrl
+from hub.ocpi.parties import PartyId
+from hub.ocpi.status import INTERNAL, STORE_UNAVAILABLE, Refusal
+from hub.routing.open_keys import Lookup, Route
+from hub.routing.plan import IssuedId, Parsed, Plan, chosen, plan, question
+from hub.settings import Settings
+from hub.store import issued_urls, routes
+from hub.store.pool import Store
+from hub.telemetry import get_logger
+
+log = get_logger(__name__)
+
+STORE_SECONDS: Final = 1.0
+"""How long a request waits for the store."""
+_ROUTES_REMEMBERED: Final = 50_000
+_RETRY_AFTER_SECONDS: Final = 5
+
+Planned = tuple[Parsed, Plan | Refusal]
+T = TypeVar("T")
+
+
+class Recent(Generic[T]):
+    """The last things seen, up to a bound."""
+
+    def __init__(self, most: int) -> None:
+        self._most = most
+        self._seen: dict[T, None] = {}
+
+    def __contains__(self, thing: T) -> bool:
+        return thing in self._seen
+
+    def add(self, thing: T) -> bool:
+        """Remember a thing; False when it was known."""
+        if thing in self._seen:
+            return False
+        self._seen[thing] = None
+        if len(self._seen) > self._most:
+            del self._seen[next(iter(self._seen))]
+        return True
+
+
+class Open(NamedTuple):
+    """A request that needs the store: with what it asks, or with its plan where only something is to be kept."""
+
+    parsed: Parsed
+    asked: Lookup | IssuedId | None
+    made: Plan | None
+
+
+class Planning:
+    """Makes plans under a snapshot of the directory."""
+
+    def __init__(self, store: Store, settings: Settings) -> None:
+        self._store = store
+        self._settings = settings
+        self._kept = Recent[Route](_ROUTES_REMEMBERED)
+
+    def begin(self, requests: Sequence[Parsed], directory: Directory) -> tuple[list[Planned], list[Open]]:
+        """Plan the requests that need nothing of the store; the others are returned for `finish`."""
+        planned: list[Planned] = []
+        others: list[Open] = []
+        for parsed in requests:
+            asked = question(parsed)
+            if isinstance(asked, Lookup | IssuedId):
+                others.append(Open(parsed, asked, None))
+                continue
+            made = asked if isinstance(asked, Refusal) else self._plan(parsed, asked, directory)
+            if isinstance(made, Plan) and self._brings_news(made):
+                others.append(Open(parsed, None, made))
+            else:
+                planned.append((parsed, made))
+        return planned, others
+
+    async def finish(self, others: Sequence[Open], directory: Directory) -> list[Planned]:
+        """Look up and store what these requests need; what they establish is committed when this returns (D-24)."""
+        try:
+            async with asyncio.timeout(STORE_SECONDS):
+                plans = await self._look_up(others, directory)
+                await self._keep([made for _, made in plans if isinstance(made, Plan)])
+        except (StoreUnavailable, TimeoutError) as error:
+            log.warning("requests.not_planned", requests=len(others), error=repr(error))
+            return [(entry.parsed, _without_store(entry)) for entry in others]
+        except Exception:
+            return await self._finish_apart(others, directory)
+        return plans
+
+    async def _finish_apart(self, others: Sequence[Open], directory: Directory) -> list[Planned]:
+        """Halve a batch that the store does not take, until the one request is found that it stumbles over."""
+        if len(others) == 1:
+            parsed = others[0].parsed
+            log.exception("request.not_planned", correlation_id=parsed.envelope.correlation_id)
+            return [(parsed, Refusal(INTERNAL, INTERNAL.message))]
+        middle = len(others) // 2
+        return [*await self.finish(others[:middle], directory), *await self.finish(others[middle:], directory)]
+
+    def _plan(self, parsed: Parsed, target: PartyId | IssuedUrl | None, directory: Directory) -> Plan | Refusal:
+        try:
+            return plan(
+                parsed,
+                target,
+                directory,
+                now=datetime.now(UTC),
+                ocpi_url=self._settings.ocpi_url,
+                url_id=secrets.token_hex(16),
+                url_life=timedelta(seconds=self._settings.callback_seconds),
+            )
+        except Exception:
+            log.exception("request.not_planned", correlation_id=parsed.envelope.correlation_id)
+            return Refusal(INTERNAL, INTERNAL.message)
+
+    def _brings_news(self, made: Plan) -> bool:
+        return made.issued is not None or any(route not in self._kept for route in made.routes)
+
+    async def _look_up(self, others: Sequence[Open], directory: Directory) -> list[Planned]:
+        lookups = [entry.asked for entry in others if isinstance(entry.asked, Lookup)]
+        issued_ids = [entry.asked.url_id for entry in others if isinstance(entry.asked, IssuedId)]
+        if not lookups and not issued_ids:
+            return [(entry.parsed, entry.made) for entry in others if entry.made]
+        async with self._store.connection() as connection:
+            found = await routes.find(connection, lookups)
+            urls = await issued_urls.find(connection, issued_ids)
+        plans: list[Planned] = []
+        for parsed, asked, made in others:
+            if made is not None:
+                plans.append((parsed, made))
+                continue
+            assert asked is not None
+            target = chosen(asked, found[asked]) if isinstance(asked, Lookup) else urls.get(asked.url_id)
+            plans.append((parsed, target if isinstance(target, Refusal) else self._plan(parsed, target, directory)))
+        return plans
+
+    async def _keep(self, plans: Sequence[Plan]) -> None:
+        new_routes = [route for made in plans for route in made.routes if route not in self._kept]
+        new_urls = [made.issued for made in plans if made.issued]
+        if not new_routes and not new_urls:
+            return
+        async with self._store.transaction() as connection:
+            await routes.remember(connection, new_routes)
+            await issued_urls.issue(connection, new_urls)
+        for route in new_routes:
+            if route.is_for_good:
+                self._kept.add(route)
+
+
+def _without_store(entry: Open) -> Plan | Refusal:
+    """What becomes of a request while the store is away: a known receiver gets what no later answer depends on."""
+    made = entry.made
+    if made is not None and made.issued is None and all(route.is_for_good for route in made.routes):
+        return made
+    return Refusal(STORE_UNAVAILABLE, STORE_UNAVAILABLE.message, retry_after_seconds=_RETRY_AFTER_SECONDS)
