@@ -45,8 +45,15 @@ class Settings(BaseSettings):
         (), description="CIDRs that partner URLs may resolve to beside the public internet, separated by commas"
     )
 
-    largest_body_bytes: int = Field(8 * 2**20, ge=1024, description="Largest request body that is accepted")
-    largest_answer_bytes: int = Field(16 * 2**20, ge=1024, description="Largest answer of a partner that is read")
+    largest_body_bytes: int = Field(
+        8 * 2**20, ge=1024, le=8 * 2**20, description="Largest request body that is accepted; a record holds 8 MiB"
+    )
+    largest_answer_bytes: int = Field(
+        16 * 2**20,
+        ge=1024,
+        le=16 * 2**20,
+        description="Largest answer of a partner that is read; a record holds 16 MiB",
+    )
     page_limit: int = Field(1000, ge=1, description="Most objects on one page of a list")
 
     start_by_seconds: float = Field(2.0, gt=0, description="A request is never sent to a partner later than this")

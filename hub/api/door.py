@@ -51,14 +51,14 @@ class Door:
         headers = text_headers(request.scope["headers"])
         ids = MessageIds.of(headers)
         opens_to_all = path in self._open
-        caller = await (self._gate.admit(headers) if opens_to_all else self._gate.admit_registered(headers))
-        if isinstance(caller, Refusal):
-            REQUESTS_REFUSED.labels(str(caller.status.ocpi)).inc()
-            return refuse(caller, ids)
-        handler = self._configuration.get(path)
-        if handler is None:
-            return refuse(Refusal(URL_UNKNOWN, f"There is nothing at /ocpi/{path}"), ids)
         try:
+            caller = await (self._gate.admit(headers) if opens_to_all else self._gate.admit_registered(headers))
+            if isinstance(caller, Refusal):
+                REQUESTS_REFUSED.labels(str(caller.status.ocpi)).inc()
+                return refuse(caller, ids)
+            handler = self._configuration.get(path)
+            if handler is None:
+                return refuse(Refusal(URL_UNKNOWN, f"There is nothing at /ocpi/{path}"), ids)
             return await handler(request, caller)
         except StoreUnavailable as error:
             log.warning("configuration.failed", path=path, error=str(error))

@@ -9,15 +9,16 @@ import secrets
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from hub.api.answers import MessageIds, answer, from_hub, refuse
+from hub.api.answers import MessageIds, answer, from_hub, raw_headers, refuse
 from hub.api.auth import Caller, Gate
+from hub.api.body import ClientGone, read_whole
 from hub.errors import LogUnavailable
 from hub.messaging.broker import Producer
 from hub.messaging.codec import encode, push_key
@@ -31,7 +32,6 @@ from hub.ocpi.headers import read_routing, routing_headers, text_headers
 from hub.ocpi.modules import Match, Operation, TrafficClass
 from hub.ocpi.parties import PartyId
 from hub.ocpi.status import (
-    BODY_TOO_LARGE,
     INTERNAL,
     LOG_UNAVAILABLE,
     RECEIVER_SILENT,
@@ -41,7 +41,7 @@ from hub.ocpi.status import (
     Refusal,
 )
 from hub.routing.admit import url_owner
-from hub.routing.incoming import Incoming, examine, find_operation, read_body
+from hub.routing.incoming import BODY_METHODS, Incoming, examine, find_operation, read_body
 from hub.routing.open_keys import token_key
 from hub.settings import Settings
 from hub.store.directory import DirectoryKeeper
@@ -72,9 +72,9 @@ class Request:
     tail: str
     raw_query: str
     headers: Mapping[str, str]
-    body: bytes
     received_at: float
     directory: Directory
+    body: bytes = b""
 
 
 class Ingress:
@@ -108,9 +108,8 @@ class Ingress:
         ids = MessageIds.of(headers)
         try:
             response = await self._respond(scope, receive, headers, ids, received_at)
-        except LogUnavailable as error:
-            log.warning("request.failed", error=str(error), correlation_id=ids.correlation_id)
-            response = refuse(_unavailable(LOG_UNAVAILABLE), ids)
+        except ClientGone:
+            return
         except Exception:
             log.exception("request.failed", correlation_id=ids.correlation_id)
             response = answer(INTERNAL, ids)
@@ -124,13 +123,15 @@ class Ingress:
         caller = await self._gate.admit_registered(headers)
         if isinstance(caller, Refusal):
             return self._refused(caller, ids, None)
-        body = await _read(receive, headers, self._settings.largest_body_bytes)
-        if isinstance(body, Refusal):
-            return self._refused(body, ids, None, {"Connection": "close"})
-        request = _request(scope, caller, ids, headers, body, received_at, self._keeper.current)
+        request = _request(scope, caller, ids, headers, received_at, self._keeper.current)
         found = find_operation(request.version, request.module, request.interface, request.tail, request.method)
         if isinstance(found, Refusal):
             return self._refused(found, ids, request)
+        if request.method in BODY_METHODS:
+            body = await read_whole(receive, headers, self._settings.largest_body_bytes)
+            if isinstance(body, Refusal):
+                return self._refused(body, ids, request, {"Connection": "close"})
+            request = replace(request, body=body)
         incoming = _examine(request, found)
         if isinstance(incoming, Refusal):
             return self._refused(incoming, ids, request)
@@ -152,13 +153,22 @@ class Ingress:
         envelope = self._envelope(request, incoming)
         owner = url_owner(incoming.match) or incoming.from_party
         key = push_key(request.module, owner, _object_id(incoming.match, incoming.query))
-        await self._durable.send(
-            self._topics.name(PUSHES),
-            value=envelope.body,
-            key=key,
-            headers=encode(envelope),
-            timeout=self._settings.push_seconds,
-        )
+        try:
+            await self._durable.send(
+                self._topics.name(PUSHES),
+                value=envelope.body,
+                key=key,
+                headers=encode(envelope),
+                timeout=self._settings.push_seconds,
+            )
+        except LogUnavailable as error:
+            log.warning("push.not_accepted", error=str(error), correlation_id=request.ids.correlation_id)
+            away = Refusal(
+                LOG_UNAVAILABLE,
+                "The hub cannot take messages at the moment; send this one again",
+                retry_after_seconds=_RETRY_AFTER_SECONDS,
+            )
+            return self._refused(away, request.ids, request, party=incoming.from_party)
         self._note(request, incoming, "push.accepted", Verdict.ACCEPTED, SUCCESS.http, SUCCESS.ocpi)
         return answer(SUCCESS, request.ids, headers=from_hub(request.directory.hub_party, incoming.from_party))
 
@@ -272,31 +282,11 @@ class Ingress:
         )
 
 
-async def _read(receive: Receive, headers: Mapping[str, str], limit: int) -> bytes | Refusal:
-    """The whole body, or the refusal of one over the limit, without reading it to its end."""
-    too_large = Refusal(BODY_TOO_LARGE, f"The body is larger than {limit} bytes")
-    announced = headers.get("content-length", "0")
-    if announced.isdigit() and int(announced) > limit:
-        return too_large
-    chunks: list[bytes] = []
-    size = 0
-    while True:
-        message = await receive()
-        chunk = message.get("body", b"")
-        size += len(chunk)
-        if size > limit:
-            return too_large
-        chunks.append(chunk)
-        if not message.get("more_body", False):
-            return b"".join(chunks)
-
-
 def _request(
     scope: Scope,
     caller: Caller,
     ids: MessageIds,
     headers: Mapping[str, str],
-    body: bytes,
     received_at: float,
     directory: Directory,
 ) -> Request:
@@ -312,7 +302,6 @@ def _request(
         tail=tail or "",
         raw_query=scope["query_string"].decode("latin-1"),
         headers=headers,
-        body=body,
         received_at=received_at,
         directory=directory,
     )
@@ -332,9 +321,9 @@ def _examine(request: Request, found: tuple[Match, Operation]) -> Incoming | Ref
 def _relayed(reply: Reply, ids: MessageIds, requester: PartyId) -> Response:
     headers = dict(reply.headers)
     answered_by = PartyId.parse(headers.pop("from"))
-    return Response(
-        reply.body, reply.http_status, {**headers, **ids.headers(), **routing_headers(requester, answered_by)}
-    )
+    response = Response(reply.body, reply.http_status)
+    response.raw_headers.extend(raw_headers({**headers, **ids.headers(), **routing_headers(requester, answered_by)}))
+    return response
 
 
 def _unavailable(status: Any) -> Refusal:
