@@ -9,7 +9,7 @@ from importlib.resources import files
 import asyncpg
 
 from hub.errors import ConfigurationError
-from hub.store.pool import translated
+from hub.store.pool import readable_url, translated
 
 _LOCK = 0x6F637069
 
@@ -21,7 +21,7 @@ async def migrate(url: str) -> list[str]:
         StoreUnavailable: the database does not answer.
         ConfigurationError: a migration that was applied has changed since.
     """
-    with translated():
+    with translated(), readable_url():
         connection = await asyncpg.connect(url, timeout=10)
     try:
         await connection.execute("select pg_advisory_lock($1)", _LOCK)

@@ -235,7 +235,9 @@ class Relay:
         if token is None or not url:
             return self._refusal(envelope, Refusal(RECEIVER_NOT_CONNECTED, f"{destination.party} is not connected"))
         if len(url) > LONGEST_URL:
-            return self._refusal(envelope, Refusal(ROUTING_FAULT, "The URL would be longer than the hub calls; nothing was sent"))
+            return self._refusal(
+                envelope, Refusal(ROUTING_FAULT, "The URL would be longer than the hub calls; nothing was sent")
+            )
         attempt = prepare(
             method=envelope.method,
             url=url,
@@ -255,6 +257,7 @@ class Relay:
                 attempt.headers,
                 attempt.body or None,
                 timeout=max(0.01, envelope.deadline / 1000 - time.time()),
+                start_within=max(0.01, envelope.start_by / 1000 - time.time()),
             )
         except PartnerError as error:
             judgement = judge_failure(error, datetime.now(UTC))
@@ -291,7 +294,9 @@ class Relay:
                 IssuedKind.PAGE, following, called, made, destination, directory, secrets.token_hex(16), until
             )
             if not issued.target_url:
-                return self._refusal(parsed.envelope, Refusal(ROUTING_FAULT, "The Link to the next page leads elsewhere"))
+                return self._refusal(
+                    parsed.envelope, Refusal(ROUTING_FAULT, "The Link to the next page leads elsewhere")
+                )
             if not await self._issue(issued):
                 return self._refusal(
                     parsed.envelope, Refusal(STORE_UNAVAILABLE, "The hub cannot keep the next page's URL")

@@ -74,8 +74,7 @@ def judge_answer(
     if http_status == 429:
         return _too_many(code, kept, content, now)
     if code is not None and http_status not in _NEVER_RELAYED and not 300 <= http_status < 400:
-        verdict = Verdict.DELIVERED if http_status < 300 and 1000 <= code < 2000 else _refused_or_troubled(http_status)
-        return Judgement(verdict, http_status, code, kept, content, "", True)
+        return Judgement(_verdict(http_status, code), http_status, code, kept, content, "", True)
     if http_status == 404:
         status = (
             TOKEN_NOT_FOUND if traffic is TrafficClass.AUTHORIZE else Status(404, INVALID_PARAMETER.ocpi, "Not found")
@@ -87,8 +86,11 @@ def judge_answer(
     return _ours(ROUTING_FAULT, Verdict.TROUBLED, now, f"the receiver answered HTTP {http_status}, not OCPI")
 
 
-def _refused_or_troubled(http_status: int) -> Verdict:
-    return Verdict.TROUBLED if http_status >= 500 else Verdict.REFUSED
+def _verdict(http_status: int, code: int) -> Verdict:
+    """What an OCPI answer means: 3xxx is a fault of the receiver, not a judgement on the content."""
+    if http_status >= 500 or code >= 3000:
+        return Verdict.TROUBLED
+    return Verdict.DELIVERED if http_status < 300 and code < 2000 else Verdict.REFUSED
 
 
 def judge_failure(error: PartnerError, now: datetime) -> Judgement:

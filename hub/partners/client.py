@@ -52,9 +52,17 @@ class PartnerClient:
         self._sessions.clear()
 
     async def send(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, timeout: float
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        timeout: float,
+        start_within: float | None = None,
     ) -> Answer:
         """Send a request; `timeout` seconds is all the time there is, connecting included.
+
+        Nothing is sent later than `start_within` seconds from now, however long a connection takes.
 
         Raises:
             AddressRefused: the guard does not let the URL or its address pass; nothing was sent.
@@ -67,12 +75,19 @@ class PartnerClient:
         sent = _Sent()
         try:
             async with asyncio.timeout(timeout):
-                return await self._exchange(method, url, headers, body, started, sent)
+                return await self._exchange(method, url, headers, body, started, sent, start_within)
         except (TimeoutError, aiohttp.ClientError, OSError, ValueError) as error:
             raise _translated(error, sent, timeout) from error
 
     async def _exchange(
-        self, method: str, url: str, headers: Mapping[str, str], body: bytes | None, started: float, sent: "_Sent"
+        self,
+        method: str,
+        url: str,
+        headers: Mapping[str, str],
+        body: bytes | None,
+        started: float,
+        sent: "_Sent",
+        start_within: float | None,
     ) -> Answer:
         session = self._session(URL(url, encoded=True).scheme)
         async with session.request(
@@ -83,6 +98,7 @@ class PartnerClient:
             allow_redirects=False,
             skip_auto_headers=("User-Agent",) if body else ("User-Agent", "Content-Type"),
             trace_request_ctx=sent,
+            timeout=aiohttp.ClientTimeout(total=None, connect=start_within, sock_connect=_CONNECT_SECONDS),
         ) as response:
             content = await self._read(response)
             kept: dict[str, str] = {}

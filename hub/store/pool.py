@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 import asyncpg
 
-from hub.errors import StoreUnavailable
+from hub.errors import ConfigurationError, StoreUnavailable
 
 Connection: TypeAlias = asyncpg.Connection | asyncpg.pool.PoolConnectionProxy
 
@@ -38,8 +38,9 @@ class Store:
 
         Raises:
             StoreUnavailable: the database does not answer or refuses.
+            ConfigurationError: the URL is none.
         """
-        with translated():
+        with translated(), readable_url():
             pool = await asyncpg.create_pool(
                 url, min_size=1, max_size=size, command_timeout=STATEMENT_SECONDS, timeout=ACQUIRE_SECONDS
             )
@@ -69,6 +70,15 @@ class Store:
         """A connection inside a transaction that is committed at the end and rolled back on an exception."""
         async with self.connection() as connection, connection.transaction():
             yield connection
+
+
+@contextlib.contextmanager
+def readable_url() -> Iterator[None]:
+    """Turn a URL that cannot be read into one line to the operator, without the URL: it may hold a password."""
+    try:
+        yield
+    except (ValueError, asyncpg.ClientConfigurationError) as error:
+        raise ConfigurationError(f"HUB_POSTGRES_URL cannot be read: {type(error).__name__}") from error
 
 
 @contextlib.contextmanager

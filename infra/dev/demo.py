@@ -8,6 +8,7 @@ import argparse
 import asyncio
 import contextlib
 import shutil
+import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -49,7 +50,19 @@ def main() -> int:
     parser.add_argument("--raw", action="store_true", help="show headers and bodies on each hop")
     parser.add_argument("--keep", action="store_true", help="leave everything running and print the URLs")
     parser.add_argument("--port", type=int, default=0, help="the hub's port; 0 takes a free one")
-    return asyncio.run(_run(parser.parse_args()))
+    return asyncio.run(_until_told(parser.parse_args()))
+
+
+async def _until_told(options: argparse.Namespace) -> int:
+    """Run the demo; SIGTERM and SIGHUP end it as Ctrl-C does, with everything that it started."""
+    task = asyncio.current_task()
+    assert task is not None
+    for number in (signal.SIGTERM, signal.SIGHUP):
+        asyncio.get_running_loop().add_signal_handler(number, task.cancel)
+    try:
+        return await _run(options)
+    except asyncio.CancelledError:
+        return 130
 
 
 async def _run(options: argparse.Namespace) -> int:

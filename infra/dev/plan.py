@@ -8,7 +8,7 @@ import sys
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Self
+from typing import Final, Self
 
 from infra.dev import ports
 from infra.dev.failures import StartFailure
@@ -19,6 +19,8 @@ WORKERS = ("relay", "fanout", "ledger")
 _HUB = (sys.executable, "-P", "-m", "infra.cli")
 _STORES = frozenset({"postgres", "kafka"})
 _LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
+
+LAST_PORT: Final = 65_535
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,12 +36,12 @@ class Address:
         """What the environment says wins; port 0 becomes a free one.
 
         Raises:
-            StartFailure: `HUB_PORT` is not a number.
+            StartFailure: the port is none.
         """
         host = env.get("HUB_HOST") or host
         given = env.get("HUB_PORT") or str(port)
-        if not given.isdecimal():
-            raise StartFailure(f"HUB_PORT={given!r} is not a port number")
+        if not given.isdecimal() or int(given) > LAST_PORT:
+            raise StartFailure(f"{given!r} is not a port number: 0 to {LAST_PORT}")
         port = int(given) or ports.choose(host, 1)[0]
         return cls(host, port, (env.get("HUB_PUBLIC_URL") or _url(host, port)).rstrip("/"))
 

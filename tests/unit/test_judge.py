@@ -31,12 +31,20 @@ def test_success_is_relayed_as_it_is(http_status: int) -> None:
     assert "set-cookie" not in judgement.headers
 
 
-@pytest.mark.parametrize(("http_status", "code"), [(200, 2001), (200, 2003), (200, 3001), (404, 2004), (400, 2001)])
+@pytest.mark.parametrize(("http_status", "code"), [(200, 2001), (200, 2003), (404, 2004), (400, 2001)])
 def test_a_partners_refusal_is_relayed(http_status: int, code: int) -> None:
     """ST-10, ST-12, AM-12."""
     content = json.dumps({"status_code": code}).encode()
     judgement = _judge(http_status, content)
     assert (judgement.verdict, judgement.http_status, judgement.body) == (Verdict.REFUSED, http_status, content)
+
+
+@pytest.mark.parametrize(("http_status", "code"), [(200, 3000), (200, 3001), (500, 3000), (200, 4003)])
+def test_a_receivers_own_fault_is_relayed_but_judges_nothing(http_status: int, code: int) -> None:
+    """ST-10; a broadcast is tried again."""
+    content = json.dumps({"status_code": code}).encode()
+    judgement = _judge(http_status, content)
+    assert (judgement.verdict, judgement.http_status, judgement.body) == (Verdict.TROUBLED, http_status, content)
 
 
 @pytest.mark.parametrize("http_status", [401, 403])
