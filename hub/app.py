@@ -4,8 +4,9 @@ import asyncio
 import contextlib
 import os
 import secrets as random
+import signal
 import socket
-from collections.abc import AsyncIterator, Callable
+from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
 
@@ -96,7 +97,9 @@ async def _serve(settings: Settings) -> None:
             timeout_graceful_shutdown=_SHUTDOWN_SECONDS,
             ws="none",
         )
-        server = uvicorn.Server(config)
+        server = _Server(config)
+        for number in (signal.SIGTERM, signal.SIGINT):
+            asyncio.get_running_loop().add_signal_handler(number, server.end)
         task = asyncio.create_task(server.serve(), name="http")
         await _started(server, task)
         if settings.ready_file is not None:
@@ -104,6 +107,18 @@ async def _serve(settings: Settings) -> None:
         log.info("hub.started", url=settings.public_url, port=settings.port)
         await task
         log.info("hub.stopped")
+
+
+class _Server(uvicorn.Server):
+    """uvicorn without its signal handlers: they raise the signal again, and the process would die with its means open."""
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        yield
+
+    def end(self) -> None:
+        """Take no more requests, finish those under way within the time set for it."""
+        self.should_exit = True
 
 
 async def _started(server: uvicorn.Server, task: asyncio.Task[None]) -> None:
