@@ -13,7 +13,7 @@ from hub.messaging.codec import encode_reply
 from hub.messaging.topics import BULK_REPLIES, REPLIES
 from hub.model.envelope import Reply
 from tests.integration.exchange_rig import Came, Exchange, ocpi
-from tests.integration.hub_rig import another_front, append, faults, running_exchange
+from tests.integration.hub_rig import another_front, append, faults, running_exchange, value
 from tests.integration.partner_rig import eventually
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -121,6 +121,7 @@ async def test_more_callers_than_may_wait_are_told_at_once(rig: Exchange) -> Non
 
 async def test_a_front_told_to_stop_answers_those_who_wait(rig: Exchange) -> None:
     """SIGTERM: the callers under way get their answers, and the process ends as told."""
+    before = await _leases(rig)
     base = await another_front(rig, "front-3")
 
     async def slowly(came: Came) -> web.StreamResponse:
@@ -141,3 +142,9 @@ async def test_a_front_told_to_stop_answers_those_who_wait(rig: Exchange) -> Non
     await rig.end("front-3", signal.SIGTERM)
     assert [got.body["data"] for got in await asyncio.gather(*calls)] == [f"T{number}" for number in range(5)]
     assert process.returncode == 0
+    assert "hub.stopped" in rig.logged("front-3")
+    assert await _leases(rig) <= before, "a revocation would wait for a process that has ended"
+
+
+async def _leases(rig: Exchange) -> Any:
+    return await value(rig, "select count(*) from directory_holder where expires_at > now()")
