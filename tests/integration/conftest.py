@@ -4,6 +4,7 @@ Each test gets a database of its own, cloned from one that was migrated once, an
 partitions each. Both are removed behind it.
 """
 
+import contextlib
 import uuid
 from collections.abc import AsyncIterator
 
@@ -12,6 +13,7 @@ import pytest
 import pytest_asyncio
 
 from hub.messaging.topics import Topics
+from infra.dev.failures import StartFailure
 from infra.dev.kafka import embedded_kafka
 from infra.dev.postgres import embedded_postgres
 from infra.migrate import migrate
@@ -40,8 +42,14 @@ async def postgres_url(has_docker: bool, tmp_path_factory: pytest.TempPathFactor
 @pytest_asyncio.fixture(scope="session", loop_scope="session")
 async def kafka_bootstrap(has_docker: bool, tmp_path_factory: pytest.TempPathFactory) -> AsyncIterator[str]:
     """The broker."""
-    started = kafka_container() if has_docker else embedded_kafka(tmp_path_factory.mktemp("kafka"), _silent)
-    async with started as bootstrap:
+    async with contextlib.AsyncExitStack() as stack:
+        if has_docker:
+            yield await stack.enter_async_context(kafka_container())
+            return
+        try:
+            bootstrap = await stack.enter_async_context(embedded_kafka(tmp_path_factory.mktemp("kafka"), _silent))
+        except StartFailure:  # another process took a chosen port meanwhile, or the machine was too busy: once more
+            bootstrap = await stack.enter_async_context(embedded_kafka(tmp_path_factory.mktemp("kafka"), _silent))
         yield bootstrap
 
 
