@@ -22,7 +22,7 @@ from typing import Any, Final
 from hub.delivery.judge import Judgement, judge_answer, judge_failure
 from hub.delivery.prepare import prepare
 from hub.errors import LogUnavailable, PartnerError, UndecodableRecord, UnknownEnvelopeVersion
-from hub.messaging.broker import BatchConsumer
+from hub.messaging.broker import BatchConsumer, Membership
 from hub.messaging.codec import decode, encode_reply
 from hub.messaging.dead_letters import bury
 from hub.messaging.records import Record
@@ -133,7 +133,7 @@ class Relay:
         if self.too_old is not None:
             return
         consumer = self.consumers[spec]
-        epoch = consumer.epoch
+        membership = consumer.membership
         try:
             requests = await self._decode(records)
         except UnknownEnvelopeVersion as error:
@@ -144,7 +144,7 @@ class Relay:
         directory = self._context.keeper.current
         named, others = self._planning.begin(requests, directory)
         planning = asyncio.create_task(self._planning.finish(others, directory)) if others else None
-        if not await self._commit(consumer, epoch, records):
+        if not await self._commit(consumer, membership, records):
             log.warning("batch.abandoned", topic=spec.name, records=len(records))
             if planning:
                 planning.cancel()
@@ -154,12 +154,12 @@ class Relay:
         if planning:
             self._spawn(self._serve_planned(planning))
 
-    async def _commit(self, consumer: BatchConsumer, epoch: int, records: Sequence[Record]) -> bool:
+    async def _commit(self, consumer: BatchConsumer, membership: Membership, records: Sequence[Record]) -> bool:
         """Commit behind these records; while they are ours it is tried again, since without it nothing may be sent."""
         offsets = _next_offsets(records)
-        while consumer.epoch == epoch:
-            if await consumer.commit(offsets):
-                return consumer.epoch == epoch
+        while consumer.membership == membership:
+            if await consumer.commit_as(membership, offsets):
+                return True
             await asyncio.sleep(_COMMIT_RETRY_SECONDS)
         return False
 

@@ -18,6 +18,7 @@ from aiokafka.errors import (
     KafkaTimeoutError,
     MessageSizeTooLargeError,
 )
+from aiokafka.structs import OffsetAndMetadata
 from faststream import AckPolicy
 from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaMessage
@@ -37,6 +38,8 @@ LARGEST_FETCH_BYTES: Final = 17 * 2**20
 _HANDLER_SECONDS: Final = 5.0
 _LEAVE_SECONDS: Final = 5.0
 
+Membership = tuple[str, int]
+"""Member id and generation."""
 Handler = Callable[[Sequence[Record]], Awaitable[None]]
 AssignmentListener = Callable[[frozenset[int]], None]
 
@@ -122,6 +125,37 @@ class BatchConsumer:
     async def log_epoch(self) -> str:
         """The topic's id on the broker: another id means another log, whose offsets begin anew."""
         return await topic_id(self._bootstrap, self._topic)
+
+    @property
+    def membership(self) -> Membership:
+        """Who we are to the group; changes whenever it is joined anew."""
+        coordinator = self._consumer._coordinator if self._consumer else None
+        return (coordinator.member_id, coordinator.generation) if coordinator else ("", -1)
+
+    async def commit_as(self, membership: Membership, next_offsets: Mapping[int, int]) -> bool:
+        """Commit in one attempt and under this membership only, that in which the records were read.
+
+        When it succeeded the records are ours for good: if their partitions are being taken away meanwhile, the next owner reads
+        behind them. aiokafka's own commit repeats itself under whatever membership it finds, also one under which another
+        member has begun to read them again.
+        """
+        consumer = self._consumer
+        if consumer is None:
+            return False
+        coordinator = consumer._coordinator
+        offsets = {
+            TopicPartition(self._topic, partition): OffsetAndMetadata(offset, "")
+            for partition, offset in next_offsets.items()
+        }
+        try:
+            async with asyncio.timeout(COMMIT_SECONDS), coordinator._commit_lock:
+                if self.membership != membership:
+                    return False
+                await coordinator._do_commit_offsets(None, offsets)
+        except (KafkaError, TimeoutError) as error:
+            log.warning("offsets.not_committed", topic=self._topic, error=repr(error))
+            return False
+        return True
 
     async def commit(self, next_offsets: Mapping[int, int]) -> bool:
         """Commit per partition the offset to read next; False when it did not happen (not ours any more, or Kafka away)."""
