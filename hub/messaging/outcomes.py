@@ -17,6 +17,8 @@ _MOST_WAITING: Final = 50_000
 _MOST_IN_FLIGHT: Final = 500
 _SEND_SECONDS: Final = 10.0
 _RETRY_SECONDS: Final = 0.5
+_GATHER_SECONDS: Final = 0.05
+"""How long outcomes are gathered: one record each, but one request to the broker for many of them."""
 
 
 class Outcomes:
@@ -27,6 +29,7 @@ class Outcomes:
         self._topic = topics.name(OUTCOMES)
         self._waiting: deque[Outcome] = deque()
         self._wake = asyncio.Event()
+        self._hurry = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
         self._task: asyncio.Task[None] | None = None
@@ -46,11 +49,14 @@ class Outcomes:
 
     async def flush(self, timeout: float = 5.0) -> bool:
         """Wait until everything taken so far is sent; False when time ran out."""
+        self._hurry.set()
         try:
             async with asyncio.timeout(timeout):
                 await self._idle.wait()
         except TimeoutError:
             return False
+        finally:
+            self._hurry.clear()
         return True
 
     async def stop(self) -> None:
@@ -65,13 +71,21 @@ class Outcomes:
         while True:
             await self._wake.wait()
             self._wake.clear()
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_GATHER_SECONDS):
+                    await self._hurry.wait()
             while self._waiting:
                 batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _MOST_IN_FLIGHT))]
                 await self._send(batch)
             self._idle.set()
 
     async def _send(self, batch: list[Outcome]) -> None:
-        records = [((outcome.to_party or "").encode(), encode_outcome(outcome)) for outcome in batch]
+        try:
+            records = [((outcome.to_party or "").encode(), encode_outcome(outcome)) for outcome in batch]
+        except Exception:
+            log.exception("outcomes.not_encoded", count=len(batch))
+            OUTCOMES_DROPPED.inc(len(batch))
+            return
         sent = await self._producer.send_all(self._topic, records, timeout=_SEND_SECONDS)
         failed = [outcome for outcome, was_sent in zip(batch, sent, strict=True) if not was_sent]
         if failed:
