@@ -48,9 +48,9 @@ from hub.routing.plan import (
     Parsed,
     Plan,
     call_url,
+    destination_now,
     issued_from_answer,
     parse,
-    resolve,
 )
 from hub.routing.rewrite import link_header, next_link
 from hub.store import issued_urls
@@ -204,7 +204,7 @@ class Relay:
         if isinstance(planned, Refusal):
             return self._refusal(envelope, planned)
         directory = self._context.keeper.current
-        destination = resolve(parsed, planned.to_party, planned.issued_target, directory)
+        destination = destination_now(planned, directory)
         if isinstance(destination, Refusal):
             return self._refusal(envelope, destination)
         refusal = self._too_late(envelope)

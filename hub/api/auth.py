@@ -68,17 +68,16 @@ class Gate:
         candidates = token_candidates(headers.get("authorization"))
         if not candidates or len(candidates[-1]) > _LONGEST_TOKEN:
             return Refusal(TOKEN_MISSING, TOKEN_MISSING.message)
-        hashed = [(self._secrets.hash_inbound(text), text) for text in candidates]
-        caller = self._known(hashed)
+        caller = self._known(candidates)
         if caller is None:
             if not self._may_look_up():
                 return Refusal(TOO_MANY_UNKNOWN_TOKENS, TOO_MANY_UNKNOWN_TOKENS.message, retry_after_seconds=1)
             try:
-                found = [await self._keeper.knows_token(token_hash) for token_hash, _ in hashed]
+                found = [await self._keeper.knows_token(self._secrets.hash_inbound(text)) for text in candidates]
             except StoreUnavailable:
                 return Refusal(STORE_UNAVAILABLE, STORE_UNAVAILABLE.message, retry_after_seconds=5)
             if any(found):
-                caller = self._known(hashed)
+                caller = self._known(candidates)
         if caller is None:
             return Refusal(TOKEN_UNKNOWN, TOKEN_UNKNOWN.message)
         if caller.platform.status is PlatformStatus.SUSPENDED:
@@ -93,9 +92,10 @@ class Gate:
             return Refusal(TOKEN_ONLY_REGISTERS, TOKEN_ONLY_REGISTERS.message)
         return caller
 
-    def _known(self, hashed: list[tuple[bytes, str]]) -> Caller | None:
+    def _known(self, candidates: tuple[str, ...]) -> Caller | None:
         directory = self._keeper.current
-        for token_hash, text in hashed:
+        for text in candidates:
+            token_hash = self._secrets.hash_inbound(text)
             token = directory.tokens.get(token_hash)
             if token is None or (token.expires_at and token.expires_at <= datetime.now(UTC)):
                 continue

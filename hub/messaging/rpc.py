@@ -9,6 +9,7 @@ import asyncio
 import contextlib
 import time
 from typing import Any, Final
+from zlib import crc32
 
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
@@ -93,12 +94,13 @@ class Rpc:
             ANSWERS_WAITED_FOR.dec()
 
     async def _produce(self, envelope: Envelope, key: bytes, bulk: bool, future: asyncio.Future[Reply]) -> None:
-        topic = self._topics.name(BULK_REQUESTS if bulk else REQUESTS)
+        spec = BULK_REQUESTS if bulk else REQUESTS
         try:
             await self._producer.send(
-                topic,
+                self._topics.name(spec),
                 value=envelope.body,
                 key=key,
+                partition=crc32(key) % self._topics.partitions(spec),
                 headers=encode(envelope),
                 timeout=max(0.05, _seconds_until(envelope.start_by)),
             )

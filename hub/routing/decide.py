@@ -44,9 +44,8 @@ def reachable(
 ) -> tuple[PartyRole, ...]:
     """The roles under `to_party` with which `from_party` of this platform may exchange data."""
     own = [entry.role for entry in directory.roles_of(from_party) if entry.platform_id == from_platform]
-    return tuple(
-        entry for entry in directory.roles_of(to_party) if any(directory.may_exchange(role, entry.role) for role in own)
-    )
+    theirs = directory.roles_of(to_party)
+    return tuple([entry for entry in theirs if [role for role in own if directory.may_exchange(role, entry.role)]])
 
 
 def _state(platform: Platform) -> str:

@@ -5,7 +5,7 @@ leaves (D-24). `resolve` is asked again right before the call, so that a revoked
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
@@ -78,10 +78,14 @@ class IssuedId:
 
 @dataclass(frozen=True, slots=True)
 class Plan:
-    """One call. `query` and `body` are as they will be sent; `routes` and `issued` are stored before it leaves."""
+    """One call. `query` and `body` are as they will be sent; `routes` and `issued` are stored before it leaves.
+
+    `destination` holds under the directory of this version; under another one it is asked for again (`destination_now`).
+    """
 
     parsed: Parsed
-    to_party: PartyId
+    destination: Destination
+    directory_version: int
     issued_target: IssuedUrl | None
     query: str
     body: bytes
@@ -151,18 +155,21 @@ def plan(
     if isinstance(target, IssuedUrl):
         if not target.target_url:
             return Refusal(OBJECT_NOT_FOUND, f"{target.target_party} gave no URL under which it shows this object")
-        return Plan(parsed, target.target_party, target, "", envelope.body)
+        destination = resolve(parsed, target.target_party, target, directory)
+        if isinstance(destination, Refusal):
+            return destination
+        return Plan(parsed, destination, directory.version, target, "", envelope.body)
     destination = resolve(parsed, target, None, directory)
     if isinstance(destination, Refusal):
         return destination
     routes = routes_to_remember(
         parsed.operation, parsed.match, parsed.query, parsed.value, envelope.from_party, destination.party, now
     )
-    made = Plan(parsed, destination.party, None, envelope.query, envelope.body, routes)
+    made = Plan(parsed, destination, directory.version, None, envelope.query, envelope.body, routes)
     if parsed.operation.response_url is None:
         return made
     life = max(now + url_life, callback_end(parsed.value, now))
-    return _with_response_url(made, destination, directory, ocpi_url, url_id, life)
+    return _with_response_url(made, directory, ocpi_url, url_id, life)
 
 
 def _may_use(issued: IssuedUrl, parsed: Parsed) -> bool:
@@ -189,6 +196,13 @@ def resolve(parsed: Parsed, to_party: PartyId, issued: IssuedUrl | None, directo
     return decide(directory, envelope.from_party, envelope.platform_id, to_party, envelope.module, envelope.interface)
 
 
+def destination_now(made: Plan, directory: Directory) -> Destination | Refusal:
+    """Where a planned call goes by this directory."""
+    if directory.version == made.directory_version:
+        return made.destination
+    return resolve(made.parsed, made.destination.party, made.issued_target, directory)
+
+
 def call_url(made: Plan, destination: Destination) -> str:
     """The complete URL of the call: an issued target as it is, else the endpoint with the raw tail and query."""
     if made.issued_target is not None:
@@ -197,7 +211,7 @@ def call_url(made: Plan, destination: Destination) -> str:
 
 
 def _with_response_url(
-    made: Plan, destination: Destination, directory: Directory, ocpi_url: str, url_id: str, expires_at: datetime
+    made: Plan, directory: Directory, ocpi_url: str, url_id: str, expires_at: datetime
 ) -> Plan | Refusal:
     """The plan with the sender's `response_url` replaced by one of the hub; without one the receiver judges (D-30)."""
     envelope = made.parsed.envelope
@@ -215,8 +229,8 @@ def _with_response_url(
     issued = IssuedUrl(
         url_id=url_id,
         kind=IssuedKind.COMMAND if is_command else IssuedKind.PROFILE,
-        bound_platform_id=destination.platform_id,
-        bound_party=destination.party,
+        bound_platform_id=made.destination.platform_id,
+        bound_party=made.destination.party,
         target_platform_id=envelope.platform_id,
         target_party=envelope.from_party,
         target_url=original,
@@ -228,12 +242,12 @@ def _with_response_url(
     url = f"{ocpi_url}/{envelope.version}/{path}"
     if made.parsed.operation.response_url is not ResponseUrl.BODY:
         query = replace_query_value(envelope.query, "response_url", url)
-        return Plan(made.parsed, made.to_party, None, query, envelope.body, made.routes, issued)
+        return replace(made, query=query, issued=issued)
     try:
         body = replace_member(envelope.body, "response_url", url)
     except ValueError as error:
         return Refusal(INVALID_PARAMETER, f"$.response_url: cannot be replaced in this body: {error}")
-    return Plan(made.parsed, made.to_party, None, made.query, body, made.routes, issued)
+    return replace(made, body=body, issued=issued)
 
 
 def _response_url(parsed: Parsed) -> Any:

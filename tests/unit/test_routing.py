@@ -15,7 +15,7 @@ from hub.ocpi.status import Refusal
 from hub.routing.decide import Destination, decide
 from hub.routing.incoming import Incoming, examine, find_operation, read_body
 from hub.routing.open_keys import Lookup, RouteKind, Side
-from hub.routing.plan import IssuedId, Plan, call_url, chosen, parse, plan, question, resolve
+from hub.routing.plan import IssuedId, Plan, call_url, chosen, destination_now, parse, plan, question
 from hub.routing.scenario import classify
 from tests.unit.ocpi_objects import a_location, a_token
 from tests.unit.routing_objects import CPO, EMSP, HUB, OTHER_EMSP, a_directory, a_platform, an_envelope
@@ -316,7 +316,7 @@ def test_a_callback_goes_to_the_original_url() -> None:
     )
     made = _plan(envelope, _issued("p1"))
     assert isinstance(made, Plan)
-    destination = resolve(made.parsed, made.to_party, made.issued_target, a_directory())
+    destination = destination_now(made, a_directory())
     assert isinstance(destination, Destination)
     assert (destination.party, call_url(made, destination)) == (EMSP, "https://p2.test/cb/1?x=1")
 
