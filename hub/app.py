@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import gc
 import os
 import secrets as random
 import signal
@@ -102,6 +103,7 @@ async def _serve(settings: Settings) -> None:
             asyncio.get_running_loop().add_signal_handler(number, server.end)
         task = asyncio.create_task(server.serve(), name="http")
         await _started(server, task)
+        gc.freeze()
         if settings.ready_file is not None:
             settings.ready_file.touch()
         log.info("hub.started", url=settings.public_url, port=settings.port)
