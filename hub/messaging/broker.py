@@ -79,6 +79,7 @@ class BatchConsumer:
             apply_types=False,
             allow_auto_create_topics=False,
             graceful_timeout=None,
+            consumer_only=True,
         )
         self._subscriber = self._broker.subscriber(
             topic,
