@@ -1,6 +1,7 @@
 -- Who is connected, where messages go, what is known of every object, and what became of every message.
 
--- A platform: one OCPI connection. name is the operator's word for it until its first credentials arrive.
+-- A platform: one OCPI connection. name is the operator's word for it until its first credentials arrive. stale: what becomes of
+-- its pushes that are older than what is held (D-11).
 create table platform (
     platform_id uuid primary key,
     name text not null,
@@ -8,6 +9,7 @@ create table platform (
     ocpi_version text,
     versions_url text,
     is_online boolean not null default true,
+    stale text not null default 'refuse' check (stale in ('refuse', 'accept')),
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now()
 );
@@ -109,7 +111,8 @@ create index issued_url_expiry on issued_url (expires_at) where expires_at is no
 -- Key columns are folded; a Token's object_id is uid:type; evse_uid is '' for a root. raw is the JSON as pushed; null is a tombstone.
 -- last_updated is the unit's own clock as pushed, clock the earlier of that and the arrival: what a later push is compared with.
 -- (log_epoch, log_offset) is the last record applied; evses_offset, on a Location, the last record that replaced all its EVSEs.
--- unit_id gives the order of creation, for paging.
+-- log_partition is where its records are; tail and query are those of the URL under which it was pushed last ('' for an EVSE that
+-- came within its Location). unit_id gives the order of creation, for paging.
 create table unit (
     unit_id bigint generated always as identity unique,
     module text not null,
@@ -122,20 +125,105 @@ create table unit (
     clock timestamptz not null,
     is_incomplete boolean not null default false,
     log_epoch text not null,
+    log_partition integer not null default 0,
     log_offset bigint not null,
     evses_offset bigint not null default -1,
     platform_id uuid not null,
+    tail text not null default '',
+    query text not null default '',
     changed_at timestamptz not null default now(),
     primary key (module, country_code, party_id, object_id, evse_uid)
 );
 create index unit_order on unit (module, unit_id) where evse_uid = '';
 
--- The newest clock among the EVSEs of a Location, null where it has none.
-create function newest_part(root unit) returns timestamptz language sql stable as $$
-    select max(part.last_updated) from unit part
-    where part.module = root.module and part.country_code = root.country_code and part.party_id = root.party_id
-      and part.object_id = root.object_id and part.evse_uid <> ''
-$$;
+-- A receiver is a party on a platform. How it does and what was set for it, shared by all workers; no row: all is well.
+-- opened_at: its breaker is open since then, and next_try_at is when one worker may try (it moves that to claim the trial).
+-- asked_until: the receiver asked to be left alone until then (D-21). catch_up D-13, touches D-28.
+create table receiver (
+    platform_id uuid not null references platform on delete cascade,
+    country_code text not null,
+    party_id text not null,
+    is_paused boolean not null default false,
+    catch_up text not null default 'push' check (catch_up in ('push', 'none')),
+    touches text not null default 'send' check (touches in ('send', 'skip')),
+    opened_at timestamptz,
+    next_try_at timestamptz,
+    asked_until timestamptz,
+    failures integer not null default 0,
+    reason text not null default '',
+    updated_at timestamptz not null default now(),
+    primary key (platform_id, country_code, party_id)
+);
+
+-- A receiver still has to get the current state of a unit, once. since: when the first mark was made, marked_at the latest;
+-- marking is new each time, so that a send deletes only what it has seen. log_partition: its owner sends. not_before: after a
+-- failure of this unit alone, not earlier than this.
+create sequence marking;
+create table dirty_mark (
+    platform_id uuid not null references platform on delete cascade,
+    country_code text not null,
+    party_id text not null,
+    module text not null,
+    owner_country_code text not null,
+    owner_party_id text not null,
+    object_id text not null,
+    evse_uid text not null default '',
+    log_partition integer not null,
+    since timestamptz not null default clock_timestamp(),
+    marked_at timestamptz not null default clock_timestamp(),
+    marking bigint not null default nextval('marking'),
+    tries integer not null default 0,
+    not_before timestamptz not null default '-infinity',
+    primary key (platform_id, country_code, party_id, module, owner_country_code, owner_party_id, object_id, evse_uid)
+);
+create index dirty_mark_order on dirty_mark (platform_id, country_code, party_id, log_partition, since, marking);
+
+-- What a receiver refused with an OCPI code, until it takes a later version of the unit.
+create table refusal (
+    platform_id uuid not null references platform on delete cascade,
+    country_code text not null,
+    party_id text not null,
+    module text not null,
+    owner_country_code text not null,
+    owner_party_id text not null,
+    object_id text not null,
+    evse_uid text not null default '',
+    log_partition integer not null,
+    method text not null,
+    http_status integer,
+    ocpi_status integer,
+    detail text not null default '',
+    correlation_id text not null,
+    count integer not null default 1,
+    first_at timestamptz not null default now(),
+    refused_at timestamptz not null default now(),
+    primary key (platform_id, country_code, party_id, module, owner_country_code, owner_party_id, object_id, evse_uid)
+);
+
+-- What a receiver was filled with: each module that it may get, with the directory version under which all of it was marked.
+create table receiver_fill (
+    platform_id uuid not null references platform on delete cascade,
+    country_code text not null,
+    party_id text not null,
+    module text not null,
+    directory_version bigint not null,
+    filled_at timestamptz not null default now(),
+    primary key (platform_id, country_code, party_id, module)
+);
+
+-- What waits in the lanes of each fan-out process right now, as it last said; oldest_at is the arrival of the oldest record.
+create unlogged table receiver_load (
+    process_id text not null,
+    platform_id uuid not null,
+    country_code text not null,
+    party_id text not null,
+    in_flight integer not null,
+    waiting integer not null,
+    waiting_bytes bigint not null,
+    oldest_at timestamptz,
+    updated_at timestamptz not null default now(),
+    primary key (process_id, platform_id, country_code, party_id)
+);
 
 -- Every outcome of every leg, one row each, in daily partitions. at is when it happened; the rest are facts without bodies.
 create table exchange (
