@@ -32,7 +32,7 @@ The map
 -------
 Words (pure): `hub.ocpi` is OCPI itself, `hub.model` the hub's own values, `hub.errors` the one tree of exceptions.
 Rules (pure): `hub.routing` says who gets a message, `hub.delivery` what one attempt means and what waits.
-Means (I/O): `hub.store` is Postgres, `hub.messaging` Kafka, `hub.partners` outbound HTTP.
+Means (I/O): `hub.store` is Postgres, `hub.messaging` Kafka, `hub.partners` outbound HTTP; `hub.means` opens them for a process.
 Use cases: `hub.registration` connects platforms, `hub.operations` is what operators may do.
 Doors: `hub.api` and `hub.app` are the HTTP process, `workers` the workers, `infra` how all of it is run.
 

@@ -2,11 +2,8 @@
 
 import asyncio
 import contextlib
-import gc
-import os
 import secrets as random
 import signal
-import socket
 from collections.abc import AsyncIterator, Callable, Iterator
 from dataclasses import dataclass
 from typing import Any, Final
@@ -29,20 +26,13 @@ from hub.api.hubclientinfo import HubClientInfo
 from hub.api.ingress import OLDEST_DIRECTORY_SECONDS, Ingress
 from hub.api.protocol import BoundedHttp
 from hub.api.versions import Versions
-from hub.messaging.broker import Producer
-from hub.messaging.outcomes import Outcomes
+from hub.means import Means, loop_factory, mark_ready, open_means
 from hub.messaging.rpc import Rpc
-from hub.messaging.topics import Topics
 from hub.model.envelope import Scenario
 from hub.ocpi.modules import CREDENTIALS, HUB_CLIENT_INFO
 from hub.ocpi.versions import OFFERED
-from hub.partners.client import PartnerClient
-from hub.partners.guard import AddressGuard
 from hub.registration.register import Identity, Registrar
 from hub.settings import Settings
-from hub.store.directory import DirectoryKeeper
-from hub.store.pool import Store
-from hub.store.secrets import Secrets
 from hub.telemetry import configure, get_logger
 
 log = get_logger(__name__)
@@ -53,20 +43,11 @@ _KEEP_ALIVE_SECONDS: Final = 75
 """Longer than partners keep idle connections, so that it is they who close them, not we under a request of theirs."""
 
 
-@dataclass(frozen=True, slots=True)
-class Means:
-    """What the doors work with, opened in order and closed in reverse."""
+@dataclass(frozen=True)
+class HttpMeans(Means):
+    """What the doors work with."""
 
-    settings: Settings
-    secrets: Secrets
-    topics: Topics
-    store: Store
-    keeper: DirectoryKeeper
-    durable: Producer
-    swift: Producer
     rpc: Rpc
-    outcomes: Outcomes
-    partners: PartnerClient
 
 
 def serve(settings: Settings) -> None:
@@ -77,12 +58,12 @@ def serve(settings: Settings) -> None:
         HubError: Kafka or Postgres could not be reached at the start.
     """
     configure(settings.log_level, "hub")
-    with asyncio.Runner(loop_factory=_loop_factory()) as runner:
+    with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_serve(settings))
 
 
 async def _serve(settings: Settings) -> None:
-    async with open_means(settings) as means:
+    async with open_http_means(settings) as means:
         config = uvicorn.Config(
             build_app(means),
             host=settings.host,
@@ -103,9 +84,7 @@ async def _serve(settings: Settings) -> None:
             asyncio.get_running_loop().add_signal_handler(number, server.end)
         task = asyncio.create_task(server.serve(), name="http")
         await _started(server, task)
-        gc.freeze()
-        if settings.ready_file is not None:
-            settings.ready_file.touch()
+        mark_ready(settings)
         log.info("hub.started", url=settings.public_url, port=settings.port)
         await task
         log.info("hub.stopped")
@@ -131,42 +110,21 @@ async def _started(server: uvicorn.Server, task: asyncio.Task[None]) -> None:
 
 
 @contextlib.asynccontextmanager
-async def open_means(settings: Settings) -> AsyncIterator[Means]:
+async def open_http_means(settings: Settings) -> AsyncIterator[HttpMeans]:
     """Open everything that the HTTP process needs; ready for requests when entered."""
-    bootstrap = settings.require("kafka_bootstrap")
-    secrets = Secrets.from_base64(settings.read_secrets_key())
-    topics = Topics(settings.topic_prefix, settings.topic_partitions, settings.topic_replication)
-    await topics.check(bootstrap)
-    async with contextlib.AsyncExitStack() as stack:
-        store = await Store.open(settings.require("postgres_url"), size=settings.postgres_pool)
-        stack.push_async_callback(store.close)
-        keeper = DirectoryKeeper(
-            store,
-            secrets,
-            hub_party=settings.hub_party,
-            agreements=settings.agreements,
-            process_id=f"{socket.gethostname()}-{os.getpid()}-{random.token_hex(4)}",
-            name="hub",
+    async with open_means("hub", settings, connections_per_host=_CONNECTIONS_PER_HOST) as means:
+        rpc = Rpc(
+            means.bootstrap,
+            means.topics,
+            means.swift,
+            slot=random.randbelow(1 << 16),
+            most_waiting=settings.waiting_requests,
         )
-        await keeper.start()
-        stack.push_async_callback(keeper.stop)
-        durable, swift = Producer.durable(bootstrap), Producer.swift(bootstrap)
-        for producer in (durable, swift):
-            await producer.start()
-            stack.push_async_callback(producer.stop)
-        rpc = Rpc(bootstrap, topics, swift, slot=random.randbelow(1 << 16), most_waiting=settings.waiting_requests)
         await rpc.start()
-        stack.push_async_callback(rpc.stop)
-        outcomes = Outcomes(durable, topics)
-        outcomes.start()
-        stack.push_async_callback(outcomes.stop)
-        partners = PartnerClient(
-            AddressGuard(settings.networks),
-            largest_answer_bytes=settings.largest_answer_bytes,
-            connections_per_host=_CONNECTIONS_PER_HOST,
-        )
-        stack.push_async_callback(partners.close)
-        yield Means(settings, secrets, topics, store, keeper, durable, swift, rpc, outcomes, partners)
+        try:
+            yield HttpMeans(**vars(means), rpc=rpc)
+        finally:
+            await rpc.stop()
 
 
 class HubApp(FastAPI):
@@ -185,7 +143,7 @@ class HubApp(FastAPI):
             await super().__call__(scope, receive, send)
 
 
-def build_app(means: Means) -> FastAPI:
+def build_app(means: HttpMeans) -> FastAPI:
     """The application: OCPI below /ocpi, operators at /admin/v1, /health and /metrics."""
     settings = means.settings
     registrar = Registrar(
@@ -219,7 +177,7 @@ def build_app(means: Means) -> FastAPI:
     return app
 
 
-def _configuration(means: Means, registrar: Registrar) -> dict[str, Configuration]:
+def _configuration(means: HttpMeans, registrar: Registrar) -> dict[str, Configuration]:
     """The handlers of the configuration modules by their path below /ocpi."""
     settings = means.settings
     versions = Versions(settings.ocpi_url)
@@ -237,7 +195,7 @@ async def _live(_: Request) -> Response:
     return JSONResponse({"status": "live"})
 
 
-def _ready(means: Means) -> Callable[[Request], Any]:
+def _ready(means: HttpMeans) -> Callable[[Request], Any]:
     async def ready(_: Request) -> Response:
         if means.keeper.age_seconds > OLDEST_DIRECTORY_SECONDS:
             return JSONResponse({"status": "not ready", "reason": "the directory is too old: Postgres is away"}, 503)
@@ -248,11 +206,3 @@ def _ready(means: Means) -> Callable[[Request], Any]:
 
 async def _metrics(_: Request) -> Response:
     return Response(generate_latest(), media_type=CONTENT_TYPE_LATEST)
-
-
-def _loop_factory() -> Callable[[], asyncio.AbstractEventLoop] | None:
-    try:
-        import uvloop
-    except ImportError:
-        return None
-    return uvloop.new_event_loop

@@ -15,7 +15,7 @@ import asyncpg
 import structlog
 from aiohttp import web
 
-from hub.app import Means, build_app, open_means
+from hub.app import HttpMeans, build_app, open_http_means
 from hub.messaging.topics import Topics
 from hub.settings import Settings
 from hub.store.directory import bump
@@ -66,7 +66,7 @@ class Hub:
 
     url: str
     database: str
-    means: Means
+    means: HttpMeans
     session: aiohttp.ClientSession
     logged: list[str]
     """Every log line of the process, structured and other."""
@@ -178,7 +178,7 @@ async def a_hub(postgres_url: str, template: str, bootstrap: str, **changes: Any
                 "partner_networks": "127.0.0.0/8",
             }
             settings = Settings(**(known | changes))
-            means = await stack.enter_async_context(open_means(settings))
+            means = await stack.enter_async_context(open_http_means(settings))
             await stack.enter_async_context(served(build_app(means), listening))
             session = await stack.enter_async_context(aiohttp.ClientSession())
             yield Hub(url, name, means, session, logged)

@@ -12,7 +12,7 @@ import aiohttp
 import asyncpg
 import pytest
 
-from hub.app import build_app, open_means
+from hub.app import build_app, open_http_means
 from hub.messaging.topics import Topics
 from hub.model.change import Position
 from hub.routing.push import read_push
@@ -120,7 +120,7 @@ async def hub(database_url: str, kafka_bootstrap: str, topics: Topics) -> AsyncI
             page_limit=PAGE_LIMIT,
         )
         async with (
-            open_means(settings) as means,
+            open_http_means(settings) as means,
             served(build_app(means), listening),
             aiohttp.ClientSession(requote_redirect_url=False) as session,
         ):
