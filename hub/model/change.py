@@ -10,7 +10,8 @@ from collections.abc import Collection, Iterable
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from enum import StrEnum
-from typing import Final
+from typing import Any, Final
+from urllib.parse import quote
 
 import msgspec
 
@@ -21,15 +22,18 @@ from hub.ocpi.types import parse_datetime
 _NEVER: Final = datetime.fromtimestamp(0, UTC)
 _EVER: Final = datetime.max.replace(tzinfo=UTC)
 _NO_EVSES: Final = msgspec.Raw(b"[]")
+_LARGEST_CLOCK_DIFFERENCE: Final = 400
+"""How many bytes a touch may add or take, in fractions and zones of all clocks: more is not looked into."""
 
 
 @dataclass(frozen=True, slots=True)
 class Position:
-    """Where a record stands: the log's epoch, its offset, and when the broker appended it."""
+    """Where a record stands: the log's epoch, its partition and offset, and when the broker appended it."""
 
     epoch: str
     offset: int
     appended_at: datetime
+    partition: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +41,7 @@ class Change:
     """What one push wants: the members of its body at one level. `target` is the unit, or for a Connector its EVSE.
 
     A Location's EVSEs stand in `evses`, None where the push says nothing about them; its own members keep an empty list in
-    their place.
+    their place. `tail` and `query` are those of the target's URL, raw. `accepts_stale`: its sender's old clocks count (D-11).
     """
 
     target: UnitKey
@@ -47,10 +51,23 @@ class Change:
     evses: Slices | None
     platform_id: str
     connector_id: str = ""
+    tail: str = ""
+    query: str = ""
+    accepts_stale: bool = False
 
     @classmethod
     def of(
-        cls, target: UnitKey, level: Level, method: str, body: bytes, platform_id: str, connector_id: str = ""
+        cls,
+        target: UnitKey,
+        level: Level,
+        method: str,
+        body: bytes,
+        platform_id: str,
+        *,
+        connector_id: str = "",
+        tail: str = "",
+        query: str = "",
+        accepts_stale: bool = False,
     ) -> "Change":
         """The change of a request.
 
@@ -65,7 +82,7 @@ class Change:
                 members = {**members, EVSES: _NO_EVSES}
             elif method == "PUT":
                 evses = []
-        return cls(target, level, method, members, evses, platform_id, connector_id)
+        return cls(target, level, method, members, evses, platform_id, connector_id, tail, query, accepts_stale)
 
     @property
     def is_whole(self) -> bool:
@@ -82,6 +99,8 @@ class Result(StrEnum):
     """What became of one part of a push."""
 
     APPLIED = "applied"
+    TOUCHED = "touched"
+    """Applied, and nothing but clocks differs from what was held (D-28)."""
     REPEATED = "repeated"
     """Equal bytes: nothing changed (D-28)."""
     INCOMPLETE = "incomplete"
@@ -109,6 +128,11 @@ class Applied:
     sending: Sending
     results: tuple[Result, ...]
     is_loose: bool = False
+
+    @property
+    def is_touch(self) -> bool:
+        """Whether nothing but clocks differs from what was held (D-28)."""
+        return Result.TOUCHED in self.results and set(self.results) <= {Result.TOUCHED, Result.REPEATED}
 
 
 class State:
@@ -181,7 +205,16 @@ def _apply_parts(change: Change, position: Position, state: State) -> tuple[Resu
     results = [first]
     named = _by_key(change.target, change.evses)
     for key, members in named.items():
-        part = Change(key, Level.EVSE, "PUT", members, None, change.platform_id)
+        part = replace(
+            change,
+            target=key,
+            level=Level.EVSE,
+            method="PUT",
+            members=members,
+            evses=None,
+            tail=f"{change.tail}/{quote(_text(members, 'uid'), safe='')}",
+            query="",
+        )
         results.append(_apply_part(part, position, state, floor))
     if first not in {Result.STALE, Result.SUPERSEDED}:
         results += _replace_evses(change.target, named, position, state)
@@ -238,7 +271,7 @@ def _apply_part(change: Change, position: Position, state: State, floor: datetim
     own = parse_datetime(_text(change.members, "last_updated")) or position.appended_at
     clock = min(own, position.appended_at)
     oldest = _oldest_allowed(change, held, floor)
-    if oldest is not None and clock < oldest:
+    if oldest is not None and clock < oldest and not (change.accepts_stale and floor is None):
         return Result.STALE
     raw = _new_raw(change, held)
     if raw is None and held is not None and held.raw is not None:
@@ -257,11 +290,36 @@ def _apply_part(change: Change, position: Position, state: State, floor: datetim
             platform_id=change.platform_id,
             is_incomplete=raw is None,
             evses_offset=evses_offset,
+            partition=position.partition,
+            tail=change.tail,
+            query=change.query,
         )
     )
     if raw is None:
         return Result.INCOMPLETE
-    return Result.REPEATED if held is not None and held.raw == raw else Result.APPLIED
+    return _compare(held.raw if held is not None else None, raw)
+
+
+def _compare(held: bytes | None, raw: bytes) -> Result:
+    """What a change came to: equal bytes are a repetition, equal but for clocks a touch."""
+    if held is None:
+        return Result.APPLIED
+    if held == raw:
+        return Result.REPEATED
+    is_touch = len(held) == len(raw) or abs(len(held) - len(raw)) <= _LARGEST_CLOCK_DIFFERENCE
+    return Result.TOUCHED if is_touch and _timeless(held) == _timeless(raw) else Result.APPLIED
+
+
+def _timeless(raw: bytes) -> Any:
+    """The content of a unit without its clocks; the bytes themselves where they hold what cannot be read."""
+    try:
+        content = msgspec.json.decode(raw)
+    except msgspec.DecodeError:
+        return raw
+    for part in (content, *(content.get("connectors") or ())):
+        if isinstance(part, dict):
+            part.pop("last_updated", None)
+    return content
 
 
 def _seen_before(held: Unit | None, root: Unit | None, key: UnitKey, position: Position) -> Result | None:
@@ -283,7 +341,18 @@ def _oldest_allowed(change: Change, held: Unit | None, floor: datetime | None) -
 def _tombstone(change: Change, held: Unit | None, position: Position) -> Unit:
     """A deleted object keeps its clock, so that the same version may be pushed again later."""
     clock = held.clock if held is not None else _NEVER
-    return Unit(change.target, None, clock, clock, position.epoch, position.offset, change.platform_id)
+    return Unit(
+        key=change.target,
+        raw=None,
+        last_updated=clock,
+        clock=clock,
+        epoch=position.epoch,
+        offset=position.offset,
+        platform_id=change.platform_id,
+        partition=position.partition,
+        tail=change.tail,
+        query=change.query,
+    )
 
 
 def _new_raw(change: Change, held: Unit | None) -> bytes | None:

@@ -57,8 +57,9 @@ class Unit:
     """One unit as stored. `raw` is None for a tombstone and for a unit of which only patches are known (`is_incomplete`).
 
     `last_updated` is the newest clock in the unit (an EVSE's Connectors included), `clock` the earlier of the unit's own
-    `last_updated` and its arrival: what a later push is compared with. `epoch` and `offset` name the record applied last,
-    `evses_offset` on a Location the last record that replaced all its EVSEs.
+    `last_updated` and its arrival: what a later push is compared with. `epoch`, `partition` and `offset` name the record applied
+    last, `evses_offset` on a Location the last record that replaced all its EVSEs. `tail` and `query` are those of the URL that
+    it has below a receiver's endpoint, raw as its owner writes it.
     """
 
     key: UnitKey
@@ -70,6 +71,9 @@ class Unit:
     platform_id: str
     is_incomplete: bool = False
     evses_offset: int = -1
+    partition: int = 0
+    tail: str = ""
+    query: str = ""
 
     @property
     def is_tombstone(self) -> bool:

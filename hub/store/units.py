@@ -102,9 +102,12 @@ async def _write(connection: Connection, units: Iterable[Unit]) -> None:
         [row.clock for row in rows],
         [row.is_incomplete for row in rows],
         [row.epoch for row in rows],
+        [row.partition for row in rows],
         [row.offset for row in rows],
         [row.evses_offset for row in rows],
         [row.platform_id for row in rows],
+        [row.tail for row in rows],
+        [row.query for row in rows],
     )
 
 
@@ -189,4 +192,7 @@ def _unit(row: Any) -> Unit:
         platform_id=row["platform_id"],
         is_incomplete=row["is_incomplete"],
         evses_offset=row["evses_offset"],
+        partition=row["log_partition"],
+        tail=row["tail"],
+        query=row["query"],
     )

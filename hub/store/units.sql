@@ -1,7 +1,7 @@
 -- name: lock_units
 -- Units by key, locked in key order.
 select module, country_code, party_id, object_id, evse_uid, raw, last_updated, clock, is_incomplete,
-       log_epoch, log_offset, evses_offset, platform_id::text
+       log_epoch, log_partition, log_offset, evses_offset, platform_id::text, tail, query
 from unit
 where (module, country_code, party_id, object_id, evse_uid)
       in (select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]))
@@ -11,7 +11,7 @@ for update
 -- name: lock_evses
 -- All EVSEs of many Locations, locked in key order.
 select module, country_code, party_id, object_id, evse_uid, raw, last_updated, clock, is_incomplete,
-       log_epoch, log_offset, evses_offset, platform_id::text
+       log_epoch, log_partition, log_offset, evses_offset, platform_id::text, tail, query
 from unit
 where (country_code, party_id, object_id) in (select * from unnest($1::text[], $2::text[], $3::text[]))
       and module = 'locations' and evse_uid <> ''
@@ -21,13 +21,15 @@ for update
 -- name: write
 -- Insert or replace many units; a row that a later record of the same log has written stays.
 insert into unit (module, country_code, party_id, object_id, evse_uid, raw, last_updated, clock, is_incomplete,
-                  log_epoch, log_offset, evses_offset, platform_id)
+                  log_epoch, log_partition, log_offset, evses_offset, platform_id, tail, query)
 select * from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::timestamptz[],
-                     $8::timestamptz[], $9::boolean[], $10::text[], $11::bigint[], $12::bigint[], $13::uuid[])
+                     $8::timestamptz[], $9::boolean[], $10::text[], $11::integer[], $12::bigint[], $13::bigint[], $14::uuid[],
+                     $15::text[], $16::text[])
 on conflict (module, country_code, party_id, object_id, evse_uid) do update
 set raw = excluded.raw, last_updated = excluded.last_updated, clock = excluded.clock,
-    is_incomplete = excluded.is_incomplete, log_epoch = excluded.log_epoch, log_offset = excluded.log_offset,
-    evses_offset = excluded.evses_offset, platform_id = excluded.platform_id, changed_at = now()
+    is_incomplete = excluded.is_incomplete, log_epoch = excluded.log_epoch, log_partition = excluded.log_partition,
+    log_offset = excluded.log_offset, evses_offset = excluded.evses_offset, platform_id = excluded.platform_id,
+    tail = excluded.tail, query = excluded.query, changed_at = now()
 where unit.log_epoch <> excluded.log_epoch or unit.log_offset <= excluded.log_offset
 
 -- name: remove
@@ -41,7 +43,7 @@ where unit.module = gone.module and unit.country_code = gone.country_code and un
 -- name: read_root
 -- One root with its parts, the root first, the parts in the order in which they came.
 select module, country_code, party_id, object_id, evse_uid, raw, last_updated, clock, is_incomplete,
-       log_epoch, log_offset, evses_offset, platform_id::text
+       log_epoch, log_partition, log_offset, evses_offset, platform_id::text, tail, query
 from unit
 where module = $1 and country_code = $2 and party_id = $3 and object_id = $4
 order by evse_uid <> '', unit_id
@@ -49,7 +51,7 @@ order by evse_uid <> '', unit_id
 -- name: read_unit
 -- One unit.
 select module, country_code, party_id, object_id, evse_uid, raw, last_updated, clock, is_incomplete,
-       log_epoch, log_offset, evses_offset, platform_id::text
+       log_epoch, log_partition, log_offset, evses_offset, platform_id::text, tail, query
 from unit
 where module = $1 and country_code = $2 and party_id = $3 and object_id = $4 and evse_uid = $5
 
@@ -72,7 +74,7 @@ with root as (
     offset $7 limit $8
 )
 select root.unit_id as root_id, u.module, u.country_code, u.party_id, u.object_id, u.evse_uid, u.raw, u.last_updated,
-       u.clock, u.is_incomplete, u.log_epoch, u.log_offset, u.evses_offset, u.platform_id::text
+       u.clock, u.is_incomplete, u.log_epoch, u.log_partition, u.log_offset, u.evses_offset, u.platform_id::text, u.tail, u.query
 from root join unit u on u.module = $1 and u.country_code = root.country_code and u.party_id = root.party_id
      and u.object_id = root.object_id
 order by root.unit_id, u.evse_uid <> '', u.unit_id

@@ -111,8 +111,8 @@ create index issued_url_expiry on issued_url (expires_at) where expires_at is no
 -- Key columns are folded; a Token's object_id is uid:type; evse_uid is '' for a root. raw is the JSON as pushed; null is a tombstone.
 -- last_updated is the unit's own clock as pushed, clock the earlier of that and the arrival: what a later push is compared with.
 -- (log_epoch, log_offset) is the last record applied; evses_offset, on a Location, the last record that replaced all its EVSEs.
--- log_partition is where its records are; tail and query are those of the URL under which it was pushed last ('' for an EVSE that
--- came within its Location). unit_id gives the order of creation, for paging.
+-- log_partition is where its records are; tail and query are those of its URL below a receiver's endpoint, as its owner wrote
+-- them last. unit_id gives the order of creation, for paging.
 create table unit (
     unit_id bigint generated always as identity unique,
     module text not null,
@@ -125,12 +125,12 @@ create table unit (
     clock timestamptz not null,
     is_incomplete boolean not null default false,
     log_epoch text not null,
-    log_partition integer not null default 0,
+    log_partition integer not null,
     log_offset bigint not null,
     evses_offset bigint not null default -1,
     platform_id uuid not null,
-    tail text not null default '',
-    query text not null default '',
+    tail text not null,
+    query text not null,
     changed_at timestamptz not null default now(),
     primary key (module, country_code, party_id, object_id, evse_uid)
 );
@@ -312,3 +312,18 @@ create table audit (
     subject text not null,
     detail jsonb not null default '{}'
 );
+
+-- What an operator did with a dead letter; the record itself stays in the log until it expires there. log_epoch: the topic's id.
+-- source: the place in the log from which it was buried; count: how often it was put back.
+create table dead_letter_disposition (
+    log_epoch text not null,
+    log_partition integer not null,
+    log_offset bigint not null,
+    source text not null,
+    action text not null check (action in ('redriven', 'discarded')),
+    operator text not null,
+    count integer not null default 1,
+    at timestamptz not null default now(),
+    primary key (log_epoch, log_partition, log_offset)
+);
+create index dead_letter_disposition_source on dead_letter_disposition (log_epoch, source);

@@ -1,5 +1,6 @@
 """How pushes change units, and what receivers get of them."""
 
+from dataclasses import replace
 from datetime import timedelta
 
 import pytest
@@ -7,7 +8,7 @@ import pytest
 from hub.model.change import Result, Sending
 from tests.unit.unit_objects import LATER, NOON, Held, a_location, a_push, an_evse, at
 
-APPLIED, REPEATED, STALE = Result.APPLIED, Result.REPEATED, Result.STALE
+APPLIED, REPEATED, STALE, TOUCHED = Result.APPLIED, Result.REPEATED, Result.STALE, Result.TOUCHED
 REDELIVERED, SUPERSEDED, INCOMPLETE = Result.REDELIVERED, Result.SUPERSEDED, Result.INCOMPLETE
 
 
@@ -103,7 +104,7 @@ def test_a_clock_in_the_future_counts_from_its_arrival(held: Held) -> None:
         a_push("PATCH", "locations/L1/E1", {"last_updated": at(10**4)}), arrived=LATER + timedelta(weeks=9)
     )
 
-    assert (first.results, after.results) == ((APPLIED,), (APPLIED,))
+    assert (first.results, after.results) == ((TOUCHED,), (TOUCHED,))
     assert held.object()["evses"][0]["last_updated"] == at(10**4)
 
 
@@ -112,7 +113,7 @@ def test_of_a_partly_stale_location_the_fresh_parts_are_applied_and_the_current_
 
     made = held.take(a_push("PUT", "locations/L1", a_location(5, evses=[an_evse("E1", 5), an_evse("E2", 5)])))
 
-    assert (made.sending, made.results) == (Sending.CURRENT, (APPLIED, STALE, APPLIED))
+    assert (made.sending, made.results) == (Sending.CURRENT, (TOUCHED, STALE, TOUCHED))
     assert [evse["last_updated"] for evse in held.object()["evses"]] == [at(9), at(5)]
 
 
@@ -248,7 +249,7 @@ def test_offsets_of_another_log_are_not_compared(held: Held) -> None:
 
     made = held.take(a_push("PATCH", "locations/L1/E1", {"last_updated": at(5)}), offset=0)
 
-    assert made.results == (APPLIED,)
+    assert made.results == (TOUCHED,)
 
 
 def test_a_stale_push_from_another_log_is_still_stale(held: Held) -> None:
@@ -271,3 +272,42 @@ def test_a_stale_location_read_again_brings_back_no_evse_either(held: Held) -> N
     held.take(stale, offset=2)
 
     assert held.units == before
+
+
+def test_a_push_that_moves_nothing_but_clocks_is_a_touch() -> None:
+    held = Held()
+    held.take(a_push("PUT", "locations/L1", a_location()))
+    later = a_location(minute=5, evses=[an_evse(minute=7)])
+
+    made = held.take(a_push("PUT", "locations/L1", later))
+
+    assert (made.sending, made.is_touch) == (Sending.RAW, True)
+    assert held.object() == later
+
+
+def test_a_change_beside_a_touch_is_no_touch() -> None:
+    held = Held()
+    held.take(a_push("PUT", "locations/L1", a_location()))
+
+    made = held.take(a_push("PUT", "locations/L1", a_location(minute=5, evses=[an_evse(minute=5, status="CHARGING")])))
+
+    assert (made.results, made.is_touch) == ((TOUCHED, APPLIED), False)
+
+
+def test_a_sender_whose_old_clocks_count_is_never_stale() -> None:
+    held = Held()
+    held.take(a_push("PUT", "locations/L1/E1", an_evse(minute=9)))
+    old = a_push("PUT", "locations/L1/E1", an_evse(minute=3, status="BLOCKED"))
+
+    assert held.take(old).results == (STALE,)
+    assert held.take(replace(old, accepts_stale=True)).results == (APPLIED,)
+
+
+def test_a_unit_keeps_the_url_under_which_its_owner_pushed_it() -> None:
+    held = Held()
+    held.take(a_push("PUT", "locations/l%201", {**a_location(), "id": "l 1", "evses": [an_evse("e/1")]}))
+
+    assert [(key.evse_uid, unit.tail) for key, unit in held.units.items()] == [
+        ("", "NL/CP1/l%201"),
+        ("E/1", "NL/CP1/l%201/e%2F1"),
+    ]
