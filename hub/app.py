@@ -16,8 +16,8 @@ from starlette.responses import JSONResponse, Response
 from starlette.routing import Route
 from starlette.types import Receive, Scope, Send
 
-from hub.api.admin import AdminContext
 from hub.api.admin import router as admin_router
+from hub.api.admin_context import AdminContext
 from hub.api.auth import Gate
 from hub.api.credentials import Credentials
 from hub.api.door import Configuration, Door
@@ -168,7 +168,8 @@ def build_app(means: HttpMeans) -> FastAPI:
     app = HubApp(Door(gate, _configuration(means, registrar), ingress))
     app.include_router(
         admin_router(
-            AdminContext(means.store, means.secrets, settings, means.topics, registrar), settings.read_operator_token()
+            AdminContext(means.store, means.secrets, settings, means.topics, registrar, means.keeper, means.durable),
+            settings.read_operator_token(),
         )
     )
     app.router.routes.append(Route("/health/live", _live))

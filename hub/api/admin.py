@@ -3,49 +3,27 @@
 Every request shows the operator token as `Authorization: Bearer …`. Errors are `{"error": {"code", "message"}}`.
 """
 
-from dataclasses import dataclass
-from typing import Annotated, Any, Final, TypeVar
+from typing import Annotated, Any, Final
 from uuid import UUID
 
 from fastapi import APIRouter, Query
 
-from hub.api.admin_errors import OperationDeclinedError, error_answer, guarded_route
+from hub.api.admin_context import OPERATOR, AdminContext, done
+from hub.api.admin_errors import error_answer, guarded_route
 from hub.api.admin_models import Connect, ErrorBody, Invite, PartyText
-from hub.messaging.topics import Topics
 from hub.ocpi.parties import PartyId
 from hub.operations import inspect
 from hub.operations.connect import connect
-from hub.operations.declined import Declined
 from hub.operations.disconnect import disconnect
 from hub.operations.invite import Invitation, invite
 from hub.operations.listing import SettingRow, list_settings
 from hub.operations.rotate import Rotation, rotate_token
 from hub.operations.status import HubStatus, status
 from hub.operations.suspend import StatusChange, resume, suspend
-from hub.registration.register import Registrar
-from hub.settings import Settings
 from hub.store.operators import PartyRow
-from hub.store.pool import Store
-from hub.store.secrets import Secrets
 
 PREFIX: Final = "/admin/v1"
-OPERATOR: Final = "operator"
-"""The name in the audit: whoever holds the one operator token."""
-
-T = TypeVar("T")
-
 _ERRORS: dict[int | str, dict[str, Any]] = {code: {"model": ErrorBody} for code in (401, 404, 409, 422, 502, 503)}
-
-
-@dataclass(frozen=True, slots=True)
-class AdminContext:
-    """What the use cases work with."""
-
-    store: Store
-    secrets: Secrets
-    settings: Settings
-    topics: Topics
-    registrar: Registrar
 
 
 def router(context: AdminContext, operator_token: str) -> APIRouter:
@@ -67,7 +45,7 @@ def _add_invitations(made: APIRouter, context: AdminContext) -> None:
     @made.post("/invitations", status_code=201)
     async def invite_party(body: Invite) -> Invitation:
         """Bind a party's roles to a platform; a new platform gets its one-time token, shown only here."""
-        return _done(
+        return done(
             await invite(
                 context.store,
                 context.secrets,
@@ -84,7 +62,7 @@ def _add_invitations(made: APIRouter, context: AdminContext) -> None:
     @made.post("/platforms", status_code=201)
     async def connect_platform(body: Connect) -> inspect.PlatformDetail:
         """Register the hub at a partner's platform, with the token that the partner gave."""
-        return _done(
+        return done(
             await connect(
                 context.store,
                 context.registrar,
@@ -115,12 +93,12 @@ def _add_platforms(made: APIRouter, context: AdminContext) -> None:
     @made.get("/platforms/{platform_id}")
     async def show_platform(platform_id: UUID) -> inspect.PlatformDetail:
         """One platform with its parties, endpoints and the dates of its tokens."""
-        return _done(await inspect.show_platform(store, str(platform_id)))
+        return done(await inspect.show_platform(store, str(platform_id)))
 
     @made.post("/platforms/{platform_id}/rotate-token")
     async def rotate_platform_token(platform_id: UUID) -> Rotation:
         """Renew the tokens between a platform and the hub."""
-        return _done(
+        return done(
             await rotate_token(
                 store, context.secrets, context.registrar, operator=OPERATOR, platform_id=str(platform_id)
             )
@@ -129,24 +107,24 @@ def _add_platforms(made: APIRouter, context: AdminContext) -> None:
     @made.post("/platforms/{platform_id}/suspend")
     async def suspend_platform(platform_id: UUID) -> StatusChange:
         """Cut a platform off; answered once no process reaches it any more."""
-        return _done(await suspend(store, operator=OPERATOR, platform_id=str(platform_id)))
+        return done(await suspend(store, operator=OPERATOR, platform_id=str(platform_id)))
 
     @made.post("/platforms/{platform_id}/resume")
     async def resume_platform(platform_id: UUID) -> StatusChange:
         """Let a suspended platform back in."""
-        return _done(await resume(store, operator=OPERATOR, platform_id=str(platform_id)))
+        return done(await resume(store, operator=OPERATOR, platform_id=str(platform_id)))
 
     @made.post("/platforms/{platform_id}/disconnect")
     async def disconnect_platform(platform_id: UUID) -> StatusChange:
         """End a connection: both tokens are dead, everything else stays."""
-        return _done(await disconnect(store, context.registrar, operator=OPERATOR, platform_id=str(platform_id)))
+        return done(await disconnect(store, context.registrar, operator=OPERATOR, platform_id=str(platform_id)))
 
 
 def _add_looks(made: APIRouter, context: AdminContext) -> None:
     @made.get("/exchanges")
     async def show_exchange(correlation_id: Annotated[str, Query(min_length=1)]) -> inspect.Story:
         """The story of one message in order."""
-        return _done(await inspect.show_exchange(context.store, correlation_id))
+        return done(await inspect.show_exchange(context.store, correlation_id))
 
     @made.get("/objects")
     async def show_object(
@@ -155,7 +133,7 @@ def _add_looks(made: APIRouter, context: AdminContext) -> None:
         object_id: Annotated[str, Query(min_length=1)],
     ) -> inspect.ObjectUnits:
         """One object as the hub holds it, unit by unit; `raw` is its JSON, every value as it was pushed."""
-        return _done(await inspect.show_object(context.store, module, PartyId.parse(party), object_id))
+        return done(await inspect.show_object(context.store, module, PartyId.parse(party), object_id))
 
 
 def _add_hub(made: APIRouter, context: AdminContext) -> None:
@@ -168,9 +146,3 @@ def _add_hub(made: APIRouter, context: AdminContext) -> None:
     async def show_settings() -> tuple[SettingRow, ...]:
         """The settings that this HTTP process runs with, secrets masked."""
         return list_settings(context.settings)
-
-
-def _done(result: T | Declined) -> T:
-    if isinstance(result, Declined):
-        raise OperationDeclinedError(result)
-    return result

@@ -16,11 +16,13 @@ from starlette.responses import Response
 from starlette.routing import Route
 from typer.testing import CliRunner
 
-from hub.api.admin import AdminContext, router
+from hub.api.admin import router
+from hub.api.admin_context import AdminContext
 from hub.api.auth import Gate
 from hub.api.credentials import Credentials
 from hub.api.door import Door
 from hub.api.versions import Versions
+from hub.messaging.broker import Producer
 from hub.messaging.topics import Topics
 from hub.partners.client import PartnerClient
 from hub.partners.guard import AddressGuard
@@ -64,7 +66,10 @@ class AdminRig:
 
 @contextlib.asynccontextmanager
 async def admin_rig(database_url: str, data_dir: Path, **changes: Any) -> AsyncIterator[AdminRig]:
-    """Serve until the end of the block. Logs are kept from the stdout that the commands print to."""
+    """Serve until the end of the block. Logs are kept from the stdout that the commands print to.
+
+    Without `kafka_bootstrap` among the settings in `changes` Kafka is away.
+    """
     async with contextlib.AsyncExitStack() as stack:
         stack.enter_context(structlog.testing.capture_logs())
         listening = stack.enter_context(socket.socket())
@@ -85,7 +90,12 @@ async def admin_rig(database_url: str, data_dir: Path, **changes: Any) -> AsyncI
         stack.push_async_callback(partners.close)
         identity = Identity(settings.hub_party, settings.party_name, f"{settings.ocpi_url}/versions")
         registrar = Registrar(store=store, secrets=secrets, keeper=keeper, partners=partners, identity=identity)
-        context = AdminContext(store, secrets, settings, Topics(settings.topic_prefix, 4), registrar)
+        durable = Producer.durable(settings.require("kafka_bootstrap"))
+        if "kafka_bootstrap" in changes:
+            await durable.start()
+            stack.push_async_callback(durable.stop)
+        topics = Topics(settings.topic_prefix, 4)
+        context = AdminContext(store, secrets, settings, topics, registrar, keeper, durable)
         await stack.enter_async_context(_served(_doors(context, keeper), listening))
         _write_hub_file(data_dir, url)
         yield AdminRig(url, store, secrets, keeper, data_dir)

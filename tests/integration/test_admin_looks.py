@@ -45,7 +45,8 @@ async def _hold(rig: AdminRig, object_id: str, evse_uid: str, raw: str | None, m
     async with rig.store.connection() as connection:
         await connection.execute(
             "insert into unit (module, country_code, party_id, object_id, evse_uid, raw, last_updated, clock, log_epoch,"
-            " log_offset, platform_id) values ($1, 'NL', 'ENE', $2, $3, $4, now(), now(), 'epoch', 7, $5)",
+            " log_partition, log_offset, platform_id, tail, query)"
+            " values ($1, 'NL', 'ENE', $2, $3, $4, now(), now(), 'epoch', 0, 7, $5, '', '')",
             module, object_id, evse_uid, raw, str(uuid.uuid4()),
         )  # fmt: skip
 
