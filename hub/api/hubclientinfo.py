@@ -3,9 +3,7 @@
 Source: OCPI 2.2.1, mod_hub_client_info. Rules HC-01, HC-02, HC-06 … HC-11, HC-20, AM-37, AM-38; decision D-18.
 """
 
-from collections.abc import Sequence
-from datetime import UTC, datetime
-from typing import Any, Final
+from datetime import datetime
 from urllib.parse import parse_qsl, urlencode
 
 from starlette.requests import Request
@@ -13,20 +11,13 @@ from starlette.responses import Response
 
 from hub.api.answers import MessageIds, answer, refuse
 from hub.api.auth import Caller
-from hub.model.directory import Directory, PlatformStatus
 from hub.ocpi.headers import text_headers
 from hub.ocpi.paging import LIMIT, LINK, TOTAL_COUNT, Page, read_page
 from hub.ocpi.status import METHOD_NOT_OFFERED, SUCCESS, Refusal
-from hub.ocpi.types import format_datetime
+from hub.routing.client_info import client_info, visible_to
 from hub.store import platforms
 from hub.store.directory import DirectoryKeeper
-from hub.store.platforms import RoleStanding
 from hub.store.pool import Store
-
-CONNECTED: Final = "CONNECTED"
-OFFLINE: Final = "OFFLINE"
-PLANNED: Final = "PLANNED"
-SUSPENDED: Final = "SUSPENDED"
 
 
 class HubClientInfo:
@@ -49,51 +40,14 @@ class HubClientInfo:
             return refuse(page, ids)
         async with self._store.connection() as connection:
             standings = await platforms.role_standings(connection)
-        seen = _visible(self._keeper.current, caller.platform.platform_id, standings, page)
+        visible = visible_to(self._keeper.current, caller.platform.platform_id, standings)
+        seen = [standing for standing in visible if _within(standing.last_updated, page)]
         part = seen[page.offset : page.offset + page.limit]
         headers = {TOTAL_COUNT: str(len(seen)), LIMIT: str(self._page_limit)}
         end = page.offset + len(part)
         if part and end < len(seen):
             headers[LINK] = f'<{self._url}?{urlencode({**query, "offset": end, "limit": page.limit})}>; rel="next"'
-        return answer(SUCCESS, ids, data=[client_info(standing) for standing in part], headers=headers)
-
-
-def client_info(standing: RoleStanding) -> dict[str, Any]:
-    """The ClientInfo of one role (AM-37: one for each)."""
-    return {
-        "party_id": standing.party.party_id,
-        "country_code": standing.party.country_code,
-        "role": standing.role.value,
-        "status": connection_status(standing),
-        "last_updated": format_datetime(standing.last_updated.astimezone(UTC)),
-    }
-
-
-def connection_status(standing: RoleStanding) -> str:
-    """The ConnectionStatus of a role (HC-07, CR-30, D-08).
-
-    A role that its platform lists no more is suspended; one that it has never listed, invited after the rest, is planned.
-    """
-    status = PlatformStatus(standing.status)
-    if status is PlatformStatus.SUSPENDED:
-        return SUSPENDED
-    if status is PlatformStatus.INVITED or not standing.was_ever_listed:
-        return PLANNED
-    if status is PlatformStatus.CONNECTED and not standing.is_listed:
-        return SUSPENDED
-    return CONNECTED if status is PlatformStatus.CONNECTED and standing.is_online else OFFLINE
-
-
-def _visible(directory: Directory, viewer_id: str, standings: Sequence[RoleStanding], page: Page) -> list[RoleStanding]:
-    viewer = directory.platforms.get(viewer_id)
-    own = {entry.role for entry in viewer.roles if not entry.is_quarantined} if viewer else frozenset()
-    return [
-        standing
-        for standing in standings
-        if standing.platform_id != viewer_id
-        and any(directory.may_exchange(role, standing.role) for role in own)
-        and _within(standing.last_updated, page)
-    ]
+        return answer(SUCCESS, ids, data=[client_info(standing).value() for standing in part], headers=headers)
 
 
 def _within(moment: datetime, page: Page) -> bool:

@@ -11,6 +11,7 @@ from typing import Final
 from hub.model.directory import PlatformStatus, TokenKind
 from hub.ocpi.modules import Interface
 from hub.ocpi.parties import PartyId, Role
+from hub.routing.client_info import RoleStanding
 from hub.store.pool import Connection
 from hub.store.statements import load_statements
 
@@ -33,20 +34,6 @@ class InboundStanding:
 
     kind: TokenKind
     status: PlatformStatus
-
-
-@dataclass(frozen=True, slots=True)
-class RoleStanding:
-    """One role with where its platform stands, for hubclientinfo; `is_listed` now, or at least `was_ever_listed`."""
-
-    platform_id: str
-    status: str
-    is_online: bool
-    party: PartyId
-    role: Role
-    is_listed: bool
-    was_ever_listed: bool
-    last_updated: datetime
 
 
 async def find_inbound(connection: Connection, token_hash: bytes) -> InboundStanding | None:

@@ -4,9 +4,8 @@ from datetime import UTC, datetime
 
 import pytest
 
-from hub.api.hubclientinfo import client_info, connection_status
 from hub.ocpi.parties import PartyId, Role
-from hub.store.platforms import RoleStanding
+from hub.routing.client_info import RoleStanding, client_info, connection_status
 
 
 def a_standing(
@@ -37,7 +36,7 @@ def test_the_status_of_a_role_says_whether_and_when_it_can_be_reached(standing: 
 
 
 def test_a_client_info_has_every_required_field() -> None:
-    assert client_info(a_standing()) == {
+    assert client_info(a_standing()).value() == {
         "country_code": "NL",
         "party_id": "ENE",
         "role": "CPO",
