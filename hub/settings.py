@@ -70,6 +70,10 @@ class Settings(BaseSettings):
     receiver_concurrency: int = Field(8, ge=1, description="Requests in flight to one receiver, in all workers")
     waiting_requests: int = Field(2000, ge=1, description="Most callers that one HTTP process lets wait")
 
+    drain_seconds: float = Field(
+        25.0, gt=0, description="How long a worker that is told to stop finishes what it has begun"
+    )
+
     log_level: str = Field("INFO", description="Least severe log level that is written")
     metrics_port: int = Field(0, ge=0, description="Port for a worker's /metrics and /health; 0 means none")
     ready_file: Path | None = Field(None, description="File that a process makes when it is ready")

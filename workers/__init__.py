@@ -3,3 +3,8 @@
 `relay` carries requests to one party, `fanout` spreads broadcasts, `ledger` writes down what happened. Any number of each may
 run; what one holds in memory another can read again from the log.
 """
+
+from typing import Final
+
+WORKERS: Final = ("relay", "fanout", "ledger")
+"""Every worker; each is the function `run` of the module of that name."""

@@ -2,7 +2,7 @@
 
 import asyncio
 import signal
-from collections.abc import Awaitable, Callable, Mapping
+from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib import import_module
 from typing import Final
@@ -11,17 +11,12 @@ from hub.errors import ConfigurationError
 from hub.means import Means, loop_factory, mark_ready, open_means
 from hub.settings import Settings
 from hub.telemetry import configure, get_logger, serve_metrics
+from workers import WORKERS
 
 log = get_logger(__name__)
 
 _CONNECTIONS_PER_HOST: Final = 0
 """No bound: each worker bounds its calls itself, by class, so that lists never wait in front of an authorization."""
-
-WORKERS: Final[Mapping[str, str]] = {
-    "relay": "workers.relay",
-    "fanout": "workers.fanout",
-    "ledger": "workers.ledger",
-}
 
 
 @dataclass(frozen=True)
@@ -39,10 +34,9 @@ def run_worker(name: str, settings: Settings) -> None:
         ConfigurationError: there is no such worker, or a setting is missing.
         HubError: Kafka or Postgres could not be reached at the start.
     """
-    module_name = WORKERS.get(name)
-    if module_name is None:
+    if name not in WORKERS:
         raise ConfigurationError(f"there is no worker {name!r}; there are {', '.join(WORKERS)}")
-    run: Callable[[WorkerContext], Awaitable[None]] = import_module(module_name).run
+    run: Callable[[WorkerContext], Awaitable[None]] = import_module(f"workers.{name}").run
     configure(settings.log_level, name)
     with asyncio.Runner(loop_factory=loop_factory()) as runner:
         runner.run(_run(name, settings, run))

@@ -62,7 +62,6 @@ log = get_logger(__name__)
 
 _REPLY_SECONDS: Final = 5.0
 _COMMIT_RETRY_SECONDS: Final = 0.1
-_LONGEST_DRAIN_SECONDS: Final = 25.0
 _PAGE_LIFE: Final = timedelta(days=1)
 _NONCES_REMEMBERED: Final = 50_000
 _HEADROOM_BYTES: Final = 2**17
@@ -103,8 +102,9 @@ async def run(context: WorkerContext) -> None:
         await consumer.start()
     context.ready()
     await context.stopping.wait()
+    last_moment = asyncio.get_running_loop().time() + context.settings.drain_seconds
     await asyncio.gather(*(consumer.stop() for consumer in consumers))
-    await relay.drain()
+    await relay.drain(last_moment)
     if relay.too_old is not None:
         raise relay.too_old
 
@@ -121,10 +121,10 @@ class Relay:
         self._planning = Planning(context.store, context.settings)
         self._nonces = Recent[str](_NONCES_REMEMBERED)
 
-    async def drain(self) -> None:
-        """Wait for the calls under way; each has its own deadline."""
+    async def drain(self, last_moment: float) -> None:
+        """Wait for the calls under way, each of which has its own deadline, until this moment of the loop's clock at most."""
         with contextlib.suppress(TimeoutError):
-            async with asyncio.timeout(_LONGEST_DRAIN_SECONDS):
+            async with asyncio.timeout_at(last_moment):
                 while self._tasks:
                     await asyncio.wait(self._tasks)
 

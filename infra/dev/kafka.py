@@ -119,6 +119,7 @@ class Kafka:
             log=self._log,
             ready=self._is_ready,
             ready_seconds=90.0,
+            stop_seconds=9.0,
         )
 
     async def _format(self) -> None:

@@ -14,8 +14,11 @@ from infra.dev import ports
 from infra.dev.failures import StartFailure
 from infra.dev.processes import Command
 from infra.dev.supervisor import Part, Probe
+from workers import WORKERS
 
-WORKERS = ("relay", "fanout", "ledger")
+DRAIN_SECONDS: Final = 8.0
+"""How long a worker finishes what it has begun; partners' deadlines are longer, but everything must have ended within 20 s."""
+_WORKER_STOP_SECONDS: Final = DRAIN_SECONDS + 1.5
 _HUB = (sys.executable, "-P", "-m", "infra.cli")
 _STORES = frozenset({"postgres", "kafka"})
 _LOCAL = {"0.0.0.0": "127.0.0.1", "::": "::1"}  # noqa: S104
@@ -93,6 +96,7 @@ def _worker(name: str, path: Path, env: Mapping[str, str]) -> Part:
         needs=_STORES,
         ready=is_there(ready_file),
         ready_file=ready_file,
+        stop_seconds=_WORKER_STOP_SECONDS,
     )
 
 

@@ -20,7 +20,7 @@ from infra.dev import ports
 from infra.dev.directory import check_space, claim, keep_private, locked, unwritable, write_private
 from infra.dev.failures import EXIT_STOPPED, StartFailure
 from infra.dev.kafka import Kafka
-from infra.dev.plan import Address, Plan, hub_plan
+from infra.dev.plan import DRAIN_SECONDS, Address, Plan, hub_plan
 from infra.dev.postgres import Postgres
 from infra.dev.processes import run_once
 from infra.dev.supervisor import Say, Supervisor, end_leftovers, say_on_stderr, together
@@ -93,20 +93,12 @@ async def _start_stores(path: Path, supervisor: Supervisor, say: Say) -> tuple[s
     postgres_url, bootstrap = os.environ.get("HUB_POSTGRES_URL", ""), os.environ.get("HUB_KAFKA_BOOTSTRAP", "")
     postgres, kafka = Postgres(path, say), Kafka(path, say)
 
-    async def start_postgres() -> None:
-        await postgres.prepare()
-        await supervisor.start(postgres.part())
-        say("Postgres is ready")
-
-    async def start_kafka() -> None:
-        await kafka.prepare()
-        await supervisor.start(kafka.part())
-        say("Kafka is ready")
-
-    missing = [start for start, given in ((start_postgres, postgres_url), (start_kafka, bootstrap)) if not given]
+    missing = [store for store, given in ((postgres, postgres_url), (kafka, bootstrap)) if not given]
     if missing:
         check_space(path)
-        await together(*(start() for start in missing))
+        await together(*(store.prepare() for store in missing))
+        await supervisor.start(*(store.part() for store in missing))
+        say(f"{' and '.join(type(store).__name__ for store in missing)} ready")
     return postgres_url or postgres.url, bootstrap or kafka.bootstrap
 
 
@@ -122,6 +114,7 @@ def environment(path: Path, address: Address, postgres_url: str, bootstrap: str)
         "HUB_SECRETS_KEY_FILE": str(path / "secrets.key"),
         "HUB_PARTNER_NETWORKS": "127.0.0.0/8,::1/128",
         "HUB_AGREEMENTS": "open",
+        "HUB_DRAIN_SECONDS": str(DRAIN_SECONDS),
         "PYTHONUNBUFFERED": "1",
     }
     return chosen | {name: value for name, value in os.environ.items() if value or name not in chosen}

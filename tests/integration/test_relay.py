@@ -27,6 +27,7 @@ from tests.integration.partner_rig import eventually
 pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 START_BY_SECONDS = 4.0
+SINGLE_SECONDS = 6.0
 CONCURRENCY = 12
 
 
@@ -37,7 +38,7 @@ async def running(
     folder = tmp_path_factory.mktemp("relay")
     settings: dict[str, Any] = {
         "HUB_START_BY_SECONDS": str(START_BY_SECONDS),
-        "HUB_SINGLE_SECONDS": "6",
+        "HUB_SINGLE_SECONDS": str(SINGLE_SECONDS),
         "HUB_PUSH_SECONDS": "3",
         "HUB_RELAY_CONCURRENCY": str(CONCURRENCY),
     }
@@ -235,6 +236,29 @@ async def test_a_relay_told_to_stop_ends_its_calls_first(rig: Exchange) -> None:
 
 async def _yes() -> web.StreamResponse:
     return ocpi()
+
+
+async def test_a_relay_told_to_stop_waits_no_longer_than_it_may(rig: Exchange) -> None:
+    """HUB_DRAIN_SECONDS bounds what a receiver that does not answer can hold up; the caller gets its 4002."""
+    released = asyncio.Event()
+
+    async def hangs(_: Came) -> web.StreamResponse:
+        await released.wait()
+        return ocpi()
+
+    await rig.end("relay", signal.SIGTERM)
+    await rig.start("relay", "worker", "relay", HUB_DRAIN_SECONDS="0.5")
+    rig.cpo.script = hangs
+    call = asyncio.create_task(_get(rig, "hangs"))
+    await _reaches(rig, "hangs")
+    process = rig.processes["relay"]
+    begun = time.monotonic()
+    await rig.end("relay", signal.SIGTERM)
+    assert time.monotonic() - begun < 3 < SINGLE_SECONDS
+    assert process.returncode == 0
+    assert (await call).ocpi == 4002
+    released.set()
+    await rig.start("relay", "worker", "relay")
 
 
 async def test_a_slow_class_does_not_stand_in_front_of_another(rig: Exchange) -> None:

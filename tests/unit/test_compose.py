@@ -11,7 +11,7 @@ from hub.settings import Settings, load_settings
 from hub.store.secrets import Secrets
 from infra.dev.jars import kafka_version
 from tests.unit.compose_file import IMAGE, TOP, command_line, environment, load, parts, simulators
-from workers.app import WORKERS
+from workers import WORKERS
 
 NEEDED: dict[tuple[str, ...], tuple[Callable[[Settings], Any], ...]] = {
     ("db", "migrate"): (lambda settings: settings.require("postgres_url"),),

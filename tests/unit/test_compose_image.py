@@ -13,7 +13,7 @@ import pytest
 
 from infra.dev import demo_data
 from tests.unit.compose_file import IMAGE, TOP, environment, load, simulators, variables
-from workers.app import WORKERS
+from workers import WORKERS
 
 DOCKER: Final = TOP / "infra" / "docker"
 DOCKERFILE: Final = DOCKER / "Dockerfile"

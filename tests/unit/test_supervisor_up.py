@@ -11,10 +11,13 @@ import pytest
 from infra.dev import failures
 from infra.dev.directory import check_space, claim
 from infra.dev.failures import DirectoryUnusable, DiskFull
+from infra.dev.kafka import Kafka
 from infra.dev.plan import Address, hub_plan
+from infra.dev.postgres import Postgres
+from infra.dev.supervisor import STOP_SECONDS
 from infra.dev.up import environment
 from tests.unit.supervisor_rig import eventually, hub_up, ready_line, running
-from workers import app
+from workers import WORKERS
 
 STORES = {"HUB_POSTGRES_URL": "postgresql://somewhere/hub", "HUB_KAFKA_BOOTSTRAP": "somewhere:9092"}
 
@@ -142,4 +145,16 @@ def test_variables_of_the_caller_win(tmp_path: Path, monkeypatch: pytest.MonkeyP
 
 def test_every_worker_that_exists_is_run(tmp_path: Path) -> None:
     planned = hub_plan(tmp_path, {}, Address("127.0.0.1", 8080, "http://127.0.0.1:8080"))
-    assert [part.name for part in planned.workers] == list(app.WORKERS)
+    assert [part.name for part in planned.workers] == list(WORKERS)
+
+
+def test_a_stop_fits_in_twenty_seconds_and_leaves_workers_the_time_to_finish(tmp_path: Path) -> None:
+    """The HTTP process, then the workers, then Postgres and Kafka together: each rank has its time within the whole."""
+    address = Address("127.0.0.1", 8080, "http://127.0.0.1:8080")
+    env = environment(tmp_path, address, "", "")
+    planned = hub_plan(tmp_path, env, address)
+    doors, workers = (max(part.stop_seconds for part in rank) for rank in (planned.doors, planned.workers))
+    assert workers > float(env["HUB_DRAIN_SECONDS"])
+    (tmp_path / "postgres").mkdir()
+    assert doors + workers + Postgres(tmp_path).part().stop_seconds < STOP_SECONDS < 20
+    assert doors + Kafka(tmp_path).part().stop_seconds < STOP_SECONDS
