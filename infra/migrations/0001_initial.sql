@@ -76,6 +76,44 @@ create table directory_holder (
     expires_at timestamptz not null
 );
 
+-- What calls to a platform have come to, and what the hub concludes. answered_at and failed_at: the latest functional call of each
+-- kind; looked_at: the latest still-alive check; streak: checks in a row that contradict platform.is_online; good_looks: how many of
+-- them bring it back. leased_until: one process looks at it, until then.
+create table platform_evidence (
+    platform_id uuid primary key references platform on delete cascade,
+    answered_at timestamptz,
+    failed_at timestamptz,
+    looked_at timestamptz,
+    changed_at timestamptz,
+    streak integer not null default 0,
+    good_looks integer not null default 2,
+    lease text not null default '',
+    leased_until timestamptz not null default '-infinity'
+);
+
+-- A platform that is told of others by hubclientinfo. told_version: it knows all that was true under that directory version; null
+-- since it connected: not all yet. next_try_at: after a failure, not earlier than this. leased_until: one process tells it.
+create table client_info_viewer (
+    viewer_id uuid primary key references platform on delete cascade,
+    told_version bigint,
+    next_try_at timestamptz not null default '-infinity',
+    failures integer not null default 0,
+    lease text not null default '',
+    leased_until timestamptz not null default '-infinity'
+);
+
+-- What each viewer was told last, one row for each role of a party.
+create table client_info_told (
+    viewer_id uuid not null references client_info_viewer on delete cascade,
+    country_code text not null,
+    party_id text not null,
+    role text not null,
+    status text not null,
+    last_updated timestamptz not null,
+    told_at timestamptz not null default now(),
+    primary key (viewer_id, country_code, party_id, role)
+);
+
 -- Where a message goes that names no receiver. kind: token, location, session, reservation, profile.
 -- key is folded; owner is the data's owner, counterpart the other side where there is one ('' otherwise).
 create table route (
