@@ -74,6 +74,16 @@ class Settings(BaseSettings):
         25.0, gt=0, description="How long a worker that is told to stop finishes what it has begun"
     )
 
+    presence_idle_seconds: float = Field(
+        45.0, gt=0, description="A platform that gave no sign of life for this long is asked whether it is there"
+    )
+    presence_offline_seconds: float = Field(
+        3.0, gt=0, description="How often a platform is asked that is offline or in trouble"
+    )
+    presence_timeout_seconds: float = Field(
+        2.5, gt=0, description="How long the hub waits for the answer when it asks a platform whether it is there"
+    )
+
     log_level: str = Field("INFO", description="Least severe log level that is written")
     metrics_port: int = Field(0, ge=0, description="Port for a worker's /metrics and /health; 0 means none")
     ready_file: Path | None = Field(None, description="File that a process makes when it is ready")

@@ -36,6 +36,10 @@ DELIVERIES_COALESCED: Final = Counter(
 )
 DEVIATIONS: Final = Counter("hub_deviations", "Deviations from the specification that were accepted", ["module"])
 DEAD_LETTERS_WRITTEN: Final = Counter("hub_dead_letters", "Records that nobody could understand", ["topic"])
+LOOKS: Final = Counter("hub_looks", "Still-alive checks of platforms, by what they have shown", ["look"])
+CLIENT_INFOS_SENT: Final = Counter(
+    "hub_client_infos_sent", "ClientInfo objects sent to platforms, by verdict", ["verdict"]
+)
 DIRECTORY_VERSION: Final = Gauge("hub_directory_version", "Version of the directory that this process holds")
 
 

@@ -46,3 +46,18 @@ def prepare(
     if body:
         headers["Content-Type"] = content_type or JSON_TYPE
     return Attempt(method, url, headers, body)
+
+
+def prepare_own(
+    *, method: str, url: str, body: bytes, token: OutboundToken, request_id: str, correlation_id: str
+) -> Attempt:
+    """A request of the hub itself in a configuration module: ids of its own, no routing headers (HC-01, ID-06)."""
+    headers = {
+        "Authorization": authorization(token.value, token.encoding),
+        REQUEST_ID: request_id,
+        CORRELATION_ID: correlation_id,
+        "Accept": JSON_TYPE,
+    }
+    if body:
+        headers["Content-Type"] = JSON_TYPE
+    return Attempt(method, url, headers, body)

@@ -14,6 +14,7 @@ class Leg(StrEnum):
     RELAY = "relay"
     FANOUT = "fanout"
     REGISTRATION = "registration"
+    PRESENCE = "presence"
 
 
 class Verdict(StrEnum):

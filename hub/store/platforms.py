@@ -54,6 +54,7 @@ async def end_connection(connection: Connection, platform_id: str) -> None:
     await connection.execute(SQL["drop_tokens"], platform_id)
     await connection.execute(SQL["drop_outbound_token"], platform_id)
     await connection.execute(SQL["end_connection"], platform_id)
+    await connection.execute(SQL["forget_viewer"], platform_id)
     await connection.execute(SQL["touch_roles"], platform_id)
 
 

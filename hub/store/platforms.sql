@@ -81,6 +81,10 @@ delete from inbound_token where token_hash = $1
 -- No token of this platform opens anything any more.
 delete from inbound_token where platform_id = $1
 
+-- name: forget_viewer
+-- Nothing that the platform was told of others counts any more: its next registration begins anew (D-26).
+delete from client_info_viewer where viewer_id = $1
+
 -- name: replace_tokens
 -- All other tokens of the platform: registration tokens and those run out go, access tokens live on until $3 (AM-21).
 with gone as (
