@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 FEEDS ?= ../shared/data
 
-.PHONY: help demo test test-feeds lint up lock clean
+.PHONY: help demo test test-feeds bench lint up lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/'
@@ -20,6 +20,9 @@ test: $(VENV)/.ready ## set everything up and pass every check and test
 
 test-feeds: $(VENV)/.ready ## push real feeds through the hub: make test-feeds FEEDS=folder
 	$(BIN)/python -m tests.feeds $(FEEDS)
+
+bench: $(VENV)/.ready ## measure a whole hub here, in ten minutes: make bench BENCH=--quick
+	$(BIN)/python -m tests.load.bench $(BENCH)
 
 lint: $(VENV)/.ready ## ruff, mypy and the import contracts
 	$(BIN)/ruff check .

@@ -1,6 +1,7 @@
 """Reads what a run cost: percentiles of times, CPU and memory of processes with everything they started."""
 
 import json
+import math
 import os
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -30,7 +31,7 @@ def percentile(ordered: Sequence[float], share: float) -> float:
     """The value that this share of the ordered values does not exceed; 0 where there are none."""
     if not ordered:
         return 0.0
-    return ordered[max(0, min(len(ordered) - 1, round(len(ordered) * share + 0.5) - 1))]
+    return ordered[max(0, math.ceil(round(len(ordered) * share, 6)) - 1)]
 
 
 def parts_of(data_dir: Path) -> dict[str, int]:

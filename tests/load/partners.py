@@ -1,8 +1,8 @@
-"""`python -m tests.load.partners SPEC`: scripted platforms in one process, each on a port of its own, driven over a control port.
+"""`python -m tests.load.partners SPEC`: scripted platforms in one process, each on a port of its own, and a port to drive them.
 
-SPEC is JSON: `[{"name", "receives": [modules], "keeps": bool}]`. When all listen, one line `ready {"control", "urls"}` is printed.
-A platform accepts every token, answers pushes with 1000, and notes when each request arrived. With `keeps` it holds what it gets
-and refuses what it does not know; without, it takes everything.
+SPEC is JSON: `[{"name", "receives": [modules], "keeps": bool}]`. When all listen, one line `ready {"control", "urls"}` is
+printed. A platform accepts every token, answers pushes with 1000, and notes when each request arrived. With `keeps` it holds what
+it gets and refuses what it does not know; without, it takes everything.
 """
 
 import asyncio

@@ -80,7 +80,7 @@ class Caller(_Reader):
     async def open(cls, url: str) -> Self:
         """Connect to the host of a URL."""
         parts = urlsplit(url)
-        _, caller = await asyncio.get_running_loop().create_connection(cls, parts.hostname, parts.port)
+        _, caller = await asyncio.get_running_loop().create_connection(cls, parts.hostname or "", parts.port or 0)
         return caller
 
     async def ask(self, request: bytes) -> Message:
