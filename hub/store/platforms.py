@@ -58,6 +58,11 @@ async def end_connection(connection: Connection, platform_id: str) -> None:
     await connection.execute(SQL["touch_roles"], platform_id)
 
 
+async def touch_roles(connection: Connection, platform_id: str) -> None:
+    """How others see this platform's parties in hubclientinfo changes now."""
+    await connection.execute(SQL["touch_roles"], platform_id)
+
+
 async def replace_endpoints(
     connection: Connection, platform_id: str, endpoints: Mapping[tuple[str, Interface], str]
 ) -> None:

@@ -78,11 +78,6 @@ async def store_look(connection: Connection, platform_id: str, after: Presence) 
     )
 
 
-async def give_back(connection: Connection, platform_id: str, name: str) -> None:
-    """End a lease without a look."""
-    await connection.execute(SQL["give_back"], platform_id, name)
-
-
 async def set_online(connection: Connection, platform_id: str, *, is_online: bool) -> None:
     """Change whether a platform can be reached; the caller touches its roles and raises the directory's version."""
     await connection.execute(SQL["set_online"], platform_id, is_online)

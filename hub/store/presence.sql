@@ -54,10 +54,6 @@ update platform_evidence
 set looked_at = $2, changed_at = $3, streak = $4, good_looks = $5, leased_until = '-infinity'
 where platform_id = $1
 
--- name: give_back
--- A platform ($1) that was held under a name ($2) is not looked at after all.
-update platform_evidence set leased_until = '-infinity' where platform_id = $1 and lease = $2
-
 -- name: set_online
 -- Whether a platform can be reached.
 update platform set is_online = $2, updated_at = now() where platform_id = $1

@@ -1,0 +1,201 @@
+"""Platforms that die, return, stammer or refuse, and the presence worker that looks at them (HC-14, HC-15, AM-39, D-10)."""
+
+import asyncio
+import contextlib
+from collections.abc import AsyncIterator
+from pathlib import Path
+
+import pytest
+from aiohttp import web
+
+from hub.messaging.topics import Topics
+from tests.integration.partner_rig import eventually
+from tests.integration.presence_rig import Came, Rig, Watched, ocpi, presence_rig
+
+DEFAULTS = {
+    "HUB_PRESENCE_IDLE_SECONDS": "45",
+    "HUB_PRESENCE_OFFLINE_SECONDS": "3",
+    "HUB_PRESENCE_TIMEOUT_SECONDS": "2.5",
+}
+
+
+@pytest.fixture
+async def rig(database_url: str, kafka_bootstrap: str, topics: Topics, tmp_path: Path) -> AsyncIterator[Rig]:
+    """A hub whose presence workers are quick."""
+    async with presence_rig(database_url, kafka_bootstrap, topics, tmp_path) as made:
+        yield made
+
+
+@contextlib.asynccontextmanager
+async def traffic(rig: Rig, watched: Watched) -> AsyncIterator[None]:
+    """Calls to a platform, fifty each second: noted as what they come to."""
+
+    async def call_for_ever() -> None:
+        while True:
+            try:
+                _, writer = await asyncio.open_connection("127.0.0.1", watched.port)
+                writer.close()
+                rig.evidence.note(watched.platform_id, answered=True)
+            except OSError:
+                rig.evidence.note(watched.platform_id, answered=False)
+            await asyncio.sleep(0.02)
+
+    task = asyncio.create_task(call_for_ever())
+    try:
+        yield
+    finally:
+        task.cancel()
+        await asyncio.gather(task, return_exceptions=True)
+
+
+async def test_under_traffic_a_death_and_a_return_are_each_known_within_five_seconds(rig: Rig) -> None:
+    platform = await rig.add("EMSP NL/MSP")
+    await rig.start(**DEFAULTS)
+    await rig.until_looked_at(platform)
+
+    async with traffic(rig, platform):
+        await platform.off()
+        await rig.until(platform, is_online=False, within_s=5)
+    await platform.on()
+    await rig.until(platform, is_online=True, within_s=5)
+
+    updated = "select bool_and(last_updated > platform.created_at) from party join platform using (platform_id)"
+    assert await rig.value(updated)
+
+
+async def test_without_traffic_a_death_is_known_after_the_idle_time(rig: Rig) -> None:
+    platform = await rig.add("EMSP NL/MSP")
+    await rig.start(HUB_PRESENCE_IDLE_SECONDS="1")
+    await rig.until_looked_at(platform)
+
+    await platform.off()
+
+    await rig.until(platform, is_online=False, within_s=5)
+
+
+async def test_a_platform_whose_calls_are_answered_is_not_looked_at(rig: Rig) -> None:
+    busy, quiet = await rig.add("EMSP NL/MSP"), await rig.add("EMSP NL/MS2")
+    await rig.start(HUB_PRESENCE_IDLE_SECONDS="1.5")
+    await rig.until_looked_at(busy)
+
+    async with traffic(rig, busy):
+        await rig.until_looked_at(quiet, 3)
+
+    assert len(busy.looks) <= 1
+
+
+async def test_a_look_is_a_get_of_the_versions_with_our_token_and_no_routing_headers(rig: Rig) -> None:
+    platform = await rig.add("EMSP NL/MSP")
+    await rig.start()
+    await rig.until_looked_at(platform)
+
+    (look,) = platform.looks
+    assert look.method == "GET"
+    assert platform.token in look.tokens
+    assert {"x-request-id", "x-correlation-id"} <= look.headers.keys()
+    assert not [name for name in look.headers if name.startswith("ocpi-")]
+
+
+async def test_a_platform_that_answers_every_third_look_goes_offline_once_and_stays_there(rig: Rig) -> None:
+    platform = await rig.add("EMSP NL/MSP")
+    viewer = await rig.add("CPO NL/CPO")
+    platform.script = _stammering(platform)
+    await rig.start(HUB_PRESENCE_IDLE_SECONDS="0.2")
+
+    await rig.until(platform, is_online=False, within_s=10)
+    seen = len(platform.looks)
+    await rig.until_looked_at(platform, seen + 12)
+
+    assert not await rig.is_online(platform)
+    assert viewer.told_of == [("NL/MSP", "EMSP", "CONNECTED"), ("NL/MSP", "EMSP", "OFFLINE")]
+
+
+async def test_a_platform_that_hangs_goes_offline(rig: Rig) -> None:
+    platform = await rig.add("EMSP NL/MSP")
+    await rig.start()
+    await rig.until_looked_at(platform)
+    platform.script = _hanging
+
+    rig.evidence.note(platform.platform_id, answered=False)
+
+    await rig.until(platform, is_online=False, within_s=5)
+
+
+async def test_a_refused_look_takes_offline_only_a_platform_whose_calls_are_not_answered(rig: Rig) -> None:
+    working, silent = await rig.add("EMSP NL/MSP"), await rig.add("EMSP NL/MS2")
+    working.script = silent.script = _refusing
+    rig.evidence.note(working.platform_id, answered=True)
+    await rig.evidence.stop()
+    await rig.start()
+
+    await rig.until(silent, is_online=False, within_s=10)
+    await rig.until_looked_at(working, 1)
+
+    assert await rig.is_online(working)
+
+
+async def test_a_failed_call_to_a_platform_that_answers_looks_changes_nothing(rig: Rig) -> None:
+    platform = await rig.add("EMSP NL/MSP")
+    await rig.start()
+    await rig.until_looked_at(platform)
+
+    rig.evidence.note(platform.platform_id, answered=False)
+    await rig.until_looked_at(platform, 2)
+
+    assert await rig.is_online(platform)
+
+
+async def test_a_suspended_or_unregistered_platform_is_not_looked_at(rig: Rig) -> None:
+    others = [await rig.add("EMSP NL/MSP", status="suspended"), await rig.add("EMSP NL/MS2", status="unregistered")]
+    platform = await rig.add("EMSP NL/MS3")
+    await rig.start(HUB_PRESENCE_IDLE_SECONDS="0.2")
+
+    await rig.until_looked_at(platform, 5)
+
+    assert not [look for other in others for look in other.looks]
+
+
+async def test_two_workers_share_the_looks(rig: Rig) -> None:
+    platform = await rig.add("EMSP NL/MSP")
+    await platform.off()
+    await asyncio.gather(rig.start(), rig.start())
+    await rig.until(platform, is_online=False, within_s=10)
+    await platform.on()
+
+    await rig.until(platform, is_online=True, within_s=5)
+
+    assert len(platform.looks) == 2
+
+
+async def test_what_a_killed_worker_held_is_looked_at_by_another(rig: Rig) -> None:
+    platform = await rig.add("EMSP NL/MSP")
+    platform.script = _hanging
+    await rig.start(HUB_PRESENCE_TIMEOUT_SECONDS="1")
+
+    async def is_looked_at() -> bool:
+        return bool(platform.looks)
+
+    await eventually(is_looked_at)
+    await rig.kill()
+    await platform.off()
+    await rig.start()
+
+    await rig.until(platform, is_online=False, within_s=15)
+
+
+def _stammering(watched: Watched):  # type: ignore[no-untyped-def]
+    async def answer(came: Came) -> web.StreamResponse:
+        if came.path == "/versions" and len(watched.looks) % 3 != 1:
+            await asyncio.sleep(30)
+        return ocpi()
+
+    return answer
+
+
+async def _hanging(_: Came) -> web.StreamResponse:
+    await asyncio.sleep(30)
+    return ocpi()
+
+
+async def _refusing(came: Came) -> web.StreamResponse:
+    return ocpi(401, 2000) if came.path == "/versions" else ocpi()
