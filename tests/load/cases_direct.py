@@ -6,7 +6,6 @@ import contextlib
 import itertools
 import json
 import os
-import re
 import shutil
 import signal
 import time
@@ -17,10 +16,11 @@ from typing import Final
 
 from tests.load import drive
 from tests.load.measure import Spread, cpu_seconds
+from tests.load.pages import pages
 from tests.load.report import NOT_RUN, Row
 from tests.load.rig import Spec, process
 from tests.load.stage import RECEIVER, Meter, Stage, a_location, a_status, clock, push
-from tests.load.wire import Caller, request
+from tests.load.wire import request
 
 SPECS: Final = (
     Spec("cpo", "CPO", ("NL/CP1",)),
@@ -32,7 +32,6 @@ SPECS: Final = (
 CALLERS: Final = (1, 16, 64)
 _SESSION: Final = json.dumps({"kwh": 1.5, "status": "ACTIVE", "last_updated": clock(), "pad": "x" * 215}).encode()
 _EVSES: Final = 2
-_NEXT: Final = re.compile(r'<([^>]+)>; rel="next"')
 
 
 async def point_to_point(stage: Stage) -> AsyncIterator[Row]:
@@ -163,36 +162,22 @@ async def get_all(stage: Stage) -> AsyncIterator[Row]:
     first: list[float] = []
     last: list[float] = []
     rests: list[float] = []
-    meter, pages = Meter(stage.hub), 0
+    meter, count = Meter(stage.hub), 0
     for _ in range(stage.lengths.rounds * 3):
-        took, objects = await crawl(stage, viewer.headers("DE/MS2"))
+        came = [page async for page in pages(stage.hub, viewer.headers("DE/MS2"))]
+        objects, took = sum(len(page.objects) for page in came), [page.seconds for page in came]
         assert objects == stage.lengths.objects, f"GET All gave {objects} objects of {stage.lengths.objects}"
-        pages += len(took)
+        count += len(took)
         first.append(took[0])
         rests += took[1:-1]
         last.append(took[-1])
-    cpu = meter.per(pages)
+    cpu = meter.per(count)
     ratio = Spread.of(last).p50 / Spread.of(first).p50
     for name, times in (("first", first), ("other", rests), ("last", last)):
         spread = Spread.of(times)
         more = {"last / first": f"{ratio:.2f}"} if name == "last" else {}
         made = Row(f"GET All, 1000 of {stage.lengths.objects}, {name} page", "hub", None, spread.p50, spread.p99)
         yield replace(made, cpu={part: cpu[part] for part in ("serve", "postgres")}, more=more)
-
-
-async def crawl(stage: Stage, headers: str) -> tuple[list[float], int]:
-    """Seconds of each page of all Locations, and how many objects they held."""
-    caller, took, objects = await Caller.open(stage.hub.url), [], 0
-    target: str | None = "/ocpi/2.2.1/sender/locations?limit=1000"
-    while target:
-        began = time.monotonic()
-        page = await caller.ask(request("GET", target, headers))
-        took.append(time.monotonic() - began)
-        objects += len(json.loads(page.body)["data"])
-        following = _NEXT.search(page.header("link") or "")
-        target = following[1].removeprefix(stage.hub.url) if following else None
-    caller.close()
-    return took, objects
 
 
 def row(case: str, who: str, driven: drive.Driven, cpu: dict[str, float]) -> Row:

@@ -47,6 +47,16 @@ async def as_many(url: str, callers: int, numbers: Iterable[int], make: Make) ->
     return await _drive(url, callers, iter(numbers), make)
 
 
+async def in_lanes(url: str, lanes: Iterable[Iterable[int]], make: Make) -> Driven:
+    """A caller for each lane, which sends the lane's requests in their order."""
+    runs = await asyncio.gather(*(_drive(url, 1, lane, make) for lane in lanes))
+    whole = Driven(max(run.seconds for run in runs))
+    for run in runs:
+        whole.took += run.took
+        whole.failures += run.failures
+    return whole
+
+
 async def _drive(url: str, callers: int, numbers: Iterable[int], make: Make) -> Driven:
     driven = Driven()
     connections = [await Caller.open(url) for _ in range(callers)]

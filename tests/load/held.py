@@ -5,13 +5,11 @@ A PATCH or an EVSE of something that it does not hold is refused as unknown, as 
 
 from collections.abc import Iterator
 from typing import Any, Final
+from urllib.parse import unquote
 
 import msgspec
 
 Slices = dict[str, msgspec.Raw]
-Key = tuple[str, str]
-"""A root object, `module/cc/party/id`, and the uid of an EVSE or ''."""
-
 EVSE_SEGMENTS: Final = 4
 _decoder = msgspec.json.Decoder(Slices)
 _list_decoder = msgspec.json.Decoder(list[msgspec.Raw])
@@ -34,7 +32,7 @@ class Held:
 
     def take(self, method: str, module: str, tail: str, body: bytes) -> bool:
         """Apply a push; False where it needs an object that is not held."""
-        parts = tail.split("/")
+        parts = [unquote(part) for part in tail.split("/")]
         root = f"{module}/{'/'.join(parts[:3])}"
         if len(parts) > EVSE_SEGMENTS:
             return self._take_connector(method, root, parts[3], parts[4], body)

@@ -117,16 +117,22 @@ def push(cpo: Platform, method: str, path: str, body: bytes, name: str) -> bytes
     return request(method, f"{RECEIVER}/locations/{cpo.spec.parties[0]}/{path}", headers, body)
 
 
-async def settled(platforms: Iterable[Platform], at_least: int = 0) -> None:
-    """Wait until nothing has arrived anywhere for a second, and `at_least` so many requests in all (or a long time passed)."""
+async def settled(
+    platforms: Iterable[Platform],
+    at_least: int = 0,
+    *,
+    idle_seconds: float = _IDLE_SECONDS,
+    longest_seconds: float = _LONGEST_WAIT_SECONDS,
+) -> None:
+    """Wait until nothing has arrived anywhere for so long, and `at_least` so many requests in all (or a long time passed)."""
     watched, loop = list(platforms), asyncio.get_running_loop()
-    ends, since, before = loop.time() + _LONGEST_WAIT_SECONDS, loop.time(), -1
+    ends, since, before = loop.time() + longest_seconds, loop.time(), -1
     while loop.time() < ends:
         took = sum([await platform.order("took") for platform in watched])
         if took != before:
             before, since = took, loop.time()
         idle = loop.time() - since
-        if idle > _IDLE_SECONDS and (took >= at_least or idle > 5 * _IDLE_SECONDS):
+        if idle > idle_seconds and (took >= at_least or idle > 5 * idle_seconds):
             return
         await asyncio.sleep(0.1)
 

@@ -8,6 +8,7 @@ import subprocess
 import sys
 import time
 from pathlib import Path
+from typing import Any
 
 import pytest
 
@@ -19,6 +20,12 @@ from tests.load.report import NOT_RUN, Row, medians
 from tests.load.wire import Caller, Listener, Message, answer, request
 
 OK = b'{"status_code":1000}'
+
+
+def an_evse(uid: str) -> dict[str, Any]:
+    """An EVSE that is free."""
+    connectors = [{"id": "1", "last_updated": "2026-06-02T10:00:00Z"}]
+    return {"uid": uid, "status": "AVAILABLE", "connectors": connectors, "last_updated": "2026-06-02T10:00:00Z"}
 
 
 @pytest.mark.parametrize(
@@ -94,7 +101,7 @@ async def test_paced_requests_do_not_wait_for_each_others_answers() -> None:
 
 def test_a_receiver_refuses_what_it_does_not_know_and_holds_what_it_was_given() -> None:
     held = Held()
-    evse = {"uid": "E", "status": "AVAILABLE", "connectors": [{"id": "1"}], "last_updated": "2026-06-02T10:00:00Z"}
+    evse = an_evse("E")
     patch = b'{"status":"CHARGING","last_updated":"2026-06-02T11:00:00Z"}'
     assert not held.take("PATCH", "locations", "NL/ABC/L/E", patch)
     assert held.take("PUT", "locations", "NL/ABC/L", json.dumps({"id": "L", "evses": [evse]}).encode())
