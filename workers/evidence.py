@@ -1,7 +1,8 @@
 """Notes what calls to platforms come to, for the presence worker to conclude from (D-10).
 
 A note costs no I/O. Changed platforms are written about once a second; a turn from answers to failures, or back, is written at
-once and announced. Without Postgres the notes wait, one per platform.
+once and announced. A call that has waited for its answer for a while, with no other answer meanwhile, counts as a failure until
+one comes: deadlines are too long to find out by them that a platform hangs. Without Postgres the notes wait, one per platform.
 """
 
 import asyncio
@@ -10,9 +11,6 @@ import time
 from dataclasses import dataclass
 from typing import Final
 
-import asyncpg
-
-from hub.errors import StoreUnavailable
 from hub.store import presence
 from hub.store.pool import Store
 from hub.store.presence import Seen
@@ -21,6 +19,8 @@ from hub.telemetry import get_logger
 log = get_logger(__name__)
 
 _FLUSH_SECONDS: Final = 1.0
+_CHECK_SECONDS: Final = 0.5
+_PATIENCE_SECONDS: Final = 1.5
 _SHORTEST_PAUSE_SECONDS: Final = 0.1
 _LAST_SECONDS: Final = 2.0
 
@@ -32,6 +32,8 @@ class _Calls:
     answered_at: float | None = None
     failed_at: float | None = None
     is_failing: bool = False
+    waiting_since: float | None = None
+    """When the first call began of those that nothing has come of since."""
 
     def forget(self, answered_at: float | None, failed_at: float | None) -> None:
         """These moments are written."""
@@ -50,24 +52,36 @@ class Evidence:
         self._changed: set[str] = set()
         self._is_turn = False
         self._turned = asyncio.Event()
-        self._task: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Task[None]] = []
 
     def start(self) -> None:
         """Begin to write."""
-        self._task = asyncio.create_task(self._flush_for_ever(), name="evidence")
+        self._tasks = [
+            asyncio.create_task(self._flush_for_ever(), name="evidence"),
+            asyncio.create_task(self._check_for_ever(), name="evidence check"),
+        ]
 
     async def stop(self) -> None:
         """Write what is left, if that is possible at once, and stop."""
-        if self._task is not None:
-            self._task.cancel()
-            await asyncio.gather(self._task, return_exceptions=True)
-        with contextlib.suppress(StoreUnavailable, TimeoutError, asyncpg.PostgresError):
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
+        try:
             async with asyncio.timeout(_LAST_SECONDS):
                 await self._flush()
+        except Exception as error:
+            log.warning("evidence.not_stored", error=repr(error))
+
+    def begin(self, platform_id: str) -> None:
+        """A call to a platform begins; `note` says what has come of it."""
+        calls = self._calls.setdefault(platform_id, _Calls())
+        if calls.waiting_since is None:
+            calls.waiting_since = time.monotonic()
 
     def note(self, platform_id: str, answered: bool) -> None:
         """A call to a platform was answered, or it failed: no connection, no answer in time, address refused."""
         calls = self._calls.setdefault(platform_id, _Calls())
+        calls.waiting_since = None
         if answered:
             calls.answered_at = time.monotonic()
         else:
@@ -78,6 +92,15 @@ class Evidence:
             self._is_turn = True
             self._turned.set()
 
+    async def _check_for_ever(self) -> None:
+        """Find the platforms of which calls have waited for too long."""
+        while True:
+            await asyncio.sleep(_CHECK_SECONDS)
+            latest = time.monotonic() - _PATIENCE_SECONDS
+            for platform_id, calls in self._calls.items():
+                if calls.waiting_since is not None and calls.waiting_since < latest:
+                    self.note(platform_id, answered=False)
+
     async def _flush_for_ever(self) -> None:
         while True:
             with contextlib.suppress(TimeoutError):
@@ -86,11 +109,9 @@ class Evidence:
             self._turned.clear()
             try:
                 await self._flush()
-            except (StoreUnavailable, asyncpg.PostgresError) as error:
+            except Exception as error:
                 log.warning("evidence.not_stored", error=repr(error))
                 await asyncio.sleep(_FLUSH_SECONDS)
-            except Exception:
-                log.exception("evidence.not_stored")
             await asyncio.sleep(_SHORTEST_PAUSE_SECONDS)
 
     async def _flush(self) -> None:

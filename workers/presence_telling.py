@@ -173,6 +173,7 @@ class Telling:
     async def _put(self, viewer: Platform, info: ClientInfo) -> Judgement:
         """One PUT, judged, counted and told to the ledger."""
         attempt = _prepared(viewer, info)
+        self._evidence.begin(viewer.platform_id)
         started = time.monotonic()
         try:
             answer = await self._context.partners.send(
