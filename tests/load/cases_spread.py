@@ -4,6 +4,7 @@ import itertools
 import json
 import sys
 from collections.abc import AsyncIterator, Sequence
+from dataclasses import replace
 from typing import Final
 
 from tests.load import drive
@@ -17,6 +18,7 @@ RECEIVERS: Final = 20
 _LOCATIONS: Final = 100
 _EVSES: Final = 10
 _CALLERS: Final = 16
+_QUIET_SECONDS: Final = 5.0
 
 SPECS: Final = (
     *(Spec(f"cpo{number}", "CPO", (f"NL/C0{number}",)) for number in range(CPOS)),
@@ -25,30 +27,35 @@ SPECS: Final = (
 
 
 async def spread(stage: Stage) -> AsyncIterator[Row]:
-    """EVSE patches of four CPOs to one receiver, then to twenty; a bare client loop posts the same bytes in turns."""
+    """EVSE patches of four CPOs to one receiver, then to twenty, then with one of them that hangs."""
     emsps = stage.of("EMSP")
-    for cpo in stage.of("CPO"):
-        await stage.hub.register(cpo)
+    for platform in (*stage.of("CPO"), emsps[0]):
+        await stage.hub.register(platform)
+    await _load(stage)
+    async for made in _to(stage, emsps[:1], stage.lengths.pushes_to_one):
+        yield made
+    for emsp in emsps[1:]:
+        await stage.hub.register(emsp)
     pace = 0.0
-    for count in (1, RECEIVERS):
-        for emsp in emsps[:count]:
-            if not emsp.token:
-                await stage.hub.register(emsp)
-        receivers = emsps[:count]
-        if count == 1:
-            await _load(stage)
-        pushes = stage.lengths.pushes_to_one if count == 1 else stage.lengths.pushes_to_many
-        await _at_once(stage, receivers, pushes // 2)
-        for _ in range(stage.lengths.rounds):
-            made = await _at_once(stage, receivers, pushes)
-            pace = (made.rate or 0.0) / count / 2
-            yield made
-            yield await _bare(stage, receivers, pushes)
-        for _ in range(stage.lengths.rounds):
-            case = f"fan-out to {count}, at half of that"
-            yield await _at_pace(stage, case, receivers, receivers, pace, stage.lengths.seconds)
+    async for made in _to(stage, emsps, stage.lengths.pushes_to_many):
+        pace = made.more.get("pushes per s", pace)
+        yield made
     async for made in _one_hangs(stage, emsps, pace):
         yield made
+
+
+async def _to(stage: Stage, receivers: Sequence[Platform], pushes: int) -> AsyncIterator[Row]:
+    """As fast as it goes, in turns with a bare client loop that posts the same bytes; then at half of that pace."""
+    await _at_once(stage, receivers, pushes // 2)
+    pace = 0.0
+    for _ in range(stage.lengths.rounds):
+        made = await _at_once(stage, receivers, pushes)
+        pace = round((made.rate or 0.0) / len(receivers) / 2)
+        yield made
+        yield await _bare(stage, receivers, pushes)
+    for _ in range(stage.lengths.rounds):
+        case = f"fan-out to {len(receivers)}, at half of that"
+        yield await _at_pace(stage, case, receivers, receivers, pace, stage.lengths.seconds)
 
 
 async def _one_hangs(stage: Stage, emsps: Sequence[Platform], pace: float) -> AsyncIterator[Row]:
@@ -62,18 +69,10 @@ async def _one_hangs(stage: Stage, emsps: Sequence[Platform], pace: float) -> As
             case = f"to {len(others)} of {len(emsps)}, {'one hangs' if hangs else 'all well'}"
             watched = others if hangs else emsps
             made = await _at_pace(stage, case, others, watched, pace, stage.lengths.hang_seconds)
+            marked = await stage.hub.value(marks, hanging.platform_id)
             await hanging.order("heal")
-            yield Row(
-                made.case,
-                made.who,
-                made.rate,
-                made.p50_ms,
-                made.p99_ms,
-                made.cpu,
-                made.failures,
-                {**made.more, "marks of the 19": await stage.hub.value(marks, hanging.platform_id)},
-            )
-            await settled(emsps)
+            yield replace(made, more={**made.more, "marks of the 19": marked})
+            await settled(emsps, idle_seconds=_QUIET_SECONDS if hangs else 1.0)
 
 
 _numbers = itertools.count()
@@ -131,12 +130,12 @@ async def _at_pace(
         meter = Meter(stage.hub)
         driven = await drive.paced(stage.hub.url, pace, seconds, _patches(stage))
         await settled(watched, len(driven.took) * len(watched))
-        delays = []
+        sent_at, delays = {f"c-{number}": at for number, at in driven.sent_at.items()}, []
         for platform in measured:
             arrivals = await platform.order("arrivals")
-            delays += [at - driven.sent_at[int(name.removeprefix("c-"))] for name, at in arrivals]
+            delays += [at - sent_at[name] for name, at in arrivals if name in sent_at]
         times, expected = Spread.of(delays), len(driven.took) * len(measured)
-        more = {"pushes per s": f"{pace:.0f}", "arrived": f"{len(delays)} of {expected}"}
+        more = {"pushes per s": pace, "arrived": f"{len(delays)} of {expected}"}
         rate = len(delays) / driven.seconds
         return Row(case, "hub", rate, times.p50, times.p99, meter.per(len(delays)), len(driven.failures), more)
 

@@ -108,8 +108,11 @@ class Control:
                 return platform.by_unit
             case "reset":
                 platform.reset()
-            case "hang" | "heal":
-                platform.is_hanging = order == "hang"
+            case "hang":
+                platform.is_hanging = True
+            case "heal":
+                platform.is_hanging = False
+                platform.listener.cut()
             case "down" | "up":
                 self._later(platform.listener.down() if order == "down" else platform.listener.up())
             case "dump":

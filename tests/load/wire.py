@@ -157,6 +157,10 @@ class Listener:
         if self._server is not None:
             self._server.close()
             self._server = None
+        self.cut()
+
+    def cut(self) -> None:
+        """Cut off the connections that are open."""
         for serving in list(self._open_ones):
             serving.transport.abort()
 
