@@ -23,6 +23,7 @@ Case = Callable[[Stage], AsyncIterator[Row]]
 
 _DIRECT: Final[Sequence[Case]] = (
     cases_direct.point_to_point,
+    cases_direct.idle,
     cases_direct.upserts,
     cases_direct.durable_push,
     cases_direct.get_all,

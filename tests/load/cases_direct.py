@@ -29,7 +29,7 @@ SPECS: Final = (
 )
 """Nobody here receives Locations."""
 
-CALLERS: Final = (1, 16, 64)
+CALLERS: Final = (64, 16, 1)
 _SESSION: Final = json.dumps({"kwh": 1.5, "status": "ACTIVE", "last_updated": clock(), "pad": "x" * 215}).encode()
 _EVSES: Final = 2
 
@@ -54,6 +54,14 @@ async def point_to_point(stage: Stage) -> AsyncIterator[Row]:
                 yield row(case, "hub", driven, meter.per(len(driven.took)))
                 for count, proxy in proxies.items():
                     yield await through_proxy(case, count, proxy, callers, stage.lengths.seconds, make)
+
+
+async def idle(stage: Stage) -> AsyncIterator[Row]:
+    """What the processes use while nobody calls: microseconds in a second."""
+    await _stored(stage)
+    meter, seconds = Meter(stage.hub), max(3, round(stage.lengths.seconds))
+    await asyncio.sleep(seconds)
+    yield Row("idle, CPU in a second", "hub", cpu=meter.per(seconds))
 
 
 async def through_proxy(

@@ -33,7 +33,7 @@ class Lengths:
     @classmethod
     def quick(cls) -> "Lengths":
         """For a look in two minutes."""
-        return cls(1.5, 4.0, 1, 4000, 1000, 200, 6.0)
+        return cls(1.5, 8.0, 1, 4000, 1000, 200, 6.0)
 
 
 @dataclass(frozen=True, slots=True)
