@@ -81,7 +81,7 @@ class Settings(BaseSettings):
         3.0, gt=0, description="How often a platform is asked that is offline or in trouble"
     )
     presence_timeout_seconds: float = Field(
-        2.5, gt=0, description="How long the hub waits for the answer when it asks a platform whether it is there"
+        2.0, gt=0, description="How long the hub waits for the answer when it asks a platform whether it is there"
     )
 
     log_level: str = Field("INFO", description="Least severe log level that is written")

@@ -19,8 +19,8 @@ from hub.telemetry import get_logger
 log = get_logger(__name__)
 
 _FLUSH_SECONDS: Final = 1.0
-_CHECK_SECONDS: Final = 0.5
-_PATIENCE_SECONDS: Final = 1.5
+_CHECK_SECONDS: Final = 0.1
+_PATIENCE_SECONDS: Final = 0.5
 _SHORTEST_PAUSE_SECONDS: Final = 0.1
 _LAST_SECONDS: Final = 2.0
 

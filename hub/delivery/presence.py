@@ -14,11 +14,11 @@ from enum import StrEnum
 from typing import Final
 
 FAILED_AGAIN: Final = timedelta(seconds=1.5)
-RETURNED_AGAIN: Final = timedelta(seconds=0.5)
-STEADY: Final = timedelta(seconds=60)
+RETURNED_AGAIN: Final = timedelta(seconds=0.2)
+STEADY: Final = timedelta(minutes=10)
 FAILED_LOOKS: Final = 2
 FEWEST_GOOD_LOOKS: Final = 2
-MOST_GOOD_LOOKS: Final = 16
+MOST_GOOD_LOOKS: Final = 8
 _UNUSABLE: Final = frozenset({401, 403})
 
 
@@ -43,8 +43,8 @@ class Pace:
 class Presence:
     """What is known of one platform.
 
-    `answered_at` and `failed_at` are the latest functional calls of either kind, `looked_at` is the latest look. `streak` counts
-    the looks in a row that contradict `is_online`; `good_looks` is how many of them bring it back.
+    `answered_at` and `failed_at` are the latest functional calls of either kind; `looked_at` is when the latest look began.
+    `streak` counts the looks in a row that contradict `is_online`; `good_looks` is how many of them bring it back.
     """
 
     is_online: bool
@@ -84,7 +84,7 @@ def next_look(presence: Presence, pace: Pace) -> datetime | None:
 
 def after_look(presence: Presence, look: Look, began_at: datetime, now: datetime, pace: Pace) -> Presence:
     """How a platform stands after a look that began at `began_at`."""
-    looked = replace(presence, looked_at=now)
+    looked = replace(presence, looked_at=began_at)
     if presence.is_online:
         return _while_online(looked, presence.looked_at, _is_good(presence, look, began_at, now, pace), now)
     if look is not Look.ALIVE:

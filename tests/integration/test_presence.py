@@ -15,7 +15,7 @@ from tests.integration.presence_rig import Came, Rig, Watched, ocpi, presence_ri
 DEFAULTS = {
     "HUB_PRESENCE_IDLE_SECONDS": "45",
     "HUB_PRESENCE_OFFLINE_SECONDS": "3",
-    "HUB_PRESENCE_TIMEOUT_SECONDS": "2.5",
+    "HUB_PRESENCE_TIMEOUT_SECONDS": "2",
 }
 
 
@@ -110,15 +110,16 @@ async def test_a_platform_that_answers_every_third_look_goes_offline_once_and_st
     assert viewer.told_of == [("NL/MSP", "EMSP", "CONNECTED"), ("NL/MSP", "EMSP", "OFFLINE")]
 
 
-async def test_a_platform_that_hangs_goes_offline(rig: Rig) -> None:
+async def test_under_traffic_a_platform_that_hangs_goes_offline_within_seconds(rig: Rig) -> None:
     platform = await rig.add("EMSP NL/MSP")
-    await rig.start()
+    await rig.start(**DEFAULTS)
     await rig.until_looked_at(platform)
+    await rig.value("update platform_evidence set looked_at = now() - interval '20 seconds' returning 1")
     platform.script = _hanging
 
-    rig.evidence.note(platform.platform_id, answered=False)
+    rig.evidence.begin(platform.platform_id)
 
-    await rig.until(platform, is_online=False, within_s=5)
+    await rig.until(platform, is_online=False, within_s=8)
 
 
 async def test_a_refused_look_takes_offline_only_a_platform_whose_calls_are_not_answered(rig: Rig) -> None:
