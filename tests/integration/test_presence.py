@@ -4,7 +4,9 @@ import asyncio
 import contextlib
 from collections.abc import AsyncIterator
 from pathlib import Path
+from urllib.parse import urlsplit
 
+import asyncpg
 import pytest
 from aiohttp import web
 
@@ -182,6 +184,29 @@ async def test_what_a_killed_worker_held_is_looked_at_by_another(rig: Rig) -> No
     await rig.start()
 
     await rig.until(platform, is_online=False, within_s=15)
+
+
+async def test_a_worker_goes_on_by_itself_after_postgres_was_away(rig: Rig, postgres_url: str) -> None:
+    platform, viewer = await rig.add("EMSP NL/MSP"), await rig.add("CPO NL/CPO")
+    process = await rig.start(HUB_PRESENCE_IDLE_SECONDS="0.5")
+    await rig.until_all_told()
+    name = urlsplit(rig.database_url).path.removeprefix("/")
+    server = await asyncpg.connect(postgres_url)
+    await server.execute(f"alter database {name} allow_connections false")
+    await server.execute("select pg_terminate_backend(pid) from pg_stat_activity where datname = $1", name)
+
+    async def is_noticed() -> bool:
+        return "presence.not_read" in rig.logged()
+
+    await eventually(is_noticed)
+    await platform.off()
+    await server.execute(f"alter database {name} allow_connections true")
+    await server.close()
+
+    await rig.until(platform, is_online=False, within_s=15)
+    await rig.until_all_told()
+    assert viewer.told_of[-1] == ("NL/MSP", "EMSP", "OFFLINE")
+    assert process.returncode is None
 
 
 def _stammering(watched: Watched):  # type: ignore[no-untyped-def]

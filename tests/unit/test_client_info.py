@@ -1,12 +1,13 @@
-"""What a viewer still has to be told (HC-04, HC-07, HC-19, AM-37)."""
+"""What a viewer may see and still has to be told (HC-04, HC-07, HC-08, HC-19, HC-20, AM-37, AM-38, D-18)."""
 
 from datetime import UTC, datetime, timedelta
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.ocpi.parties import PartyId
-from hub.routing.client_info import CONNECTED, OFFLINE, SUSPENDED, ClientInfo, untold
+from hub.ocpi.parties import PartyId, Role
+from hub.routing.client_info import CONNECTED, OFFLINE, SUSPENDED, ClientInfo, RoleStanding, untold, visible_to
+from tests.unit.routing_objects import a_directory, a_platform
 
 T0 = datetime(2026, 6, 1, 10, tzinfo=UTC)
 INFOS = st.lists(
@@ -48,6 +49,24 @@ def test_what_a_viewer_may_not_see_any_more_is_told_to_be_suspended() -> None:
     now = T0 + timedelta(hours=9)
 
     assert untold([an_info()], [], now) == [an_info(status=SUSPENDED, hours=9)]
+
+
+def test_a_platform_is_shown_what_any_of_its_parties_may_reach_and_nothing_of_its_own() -> None:
+    both = a_platform("both", (PartyId.parse("NL/AAA"), Role.CPO), (PartyId.parse("NL/BBB"), Role.EMSP))
+    cpo, emsp = (
+        a_platform("cpo", (PartyId.parse("NL/CPO"), Role.CPO)),
+        a_platform("emsp", (PartyId.parse("NL/MSP"), Role.EMSP)),
+    )
+    directory = a_directory(both, cpo, emsp)
+    standings = [
+        RoleStanding(entry.platform_id, "connected", True, entry.party, entry.role, True, True, T0)
+        for platform in (both, cpo, emsp)
+        for entry in platform.roles
+    ]
+
+    seen = {name: [str(one.party) for one in visible_to(directory, name, standings)] for name in directory.platforms}
+
+    assert seen == {"both": ["NL/CPO", "NL/MSP"], "cpo": ["NL/BBB", "NL/MSP"], "emsp": ["NL/AAA", "NL/CPO"]}
 
 
 @given(INFOS, INFOS)
