@@ -26,9 +26,9 @@ from hub.routing.admit import url_owner
 from hub.routing.incoming import Incoming
 from hub.routing.open_keys import token_key
 from hub.settings import Settings
-from hub.store import units
+from hub.store import units, units_page
 from hub.store.pool import Store
-from hub.store.units import View
+from hub.store.units_page import View
 
 HELD_MODULES: Final = frozenset({"locations", "tariffs", "tokens"})
 _CURSOR: Final = "cursor"
@@ -50,10 +50,10 @@ class GetAll:
         view, page, after = made
         try:
             async with self._store.connection() as connection:
-                objects, last, has_more = await units.read_page(
+                objects, last, has_more = await units_page.read_page(
                     connection, view, after=after, offset=page.offset, limit=page.limit
                 )
-                total = await units.count(connection, view)
+                total = await units_page.count(connection, view)
         except StoreUnavailable:
             refusal = Refusal(STORE_UNAVAILABLE, STORE_UNAVAILABLE.message, retry_after_seconds=5)
             return self._refuse(refusal, request, incoming)

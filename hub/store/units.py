@@ -1,9 +1,6 @@
 """The units in Postgres: read under lock, changed by the rules of `hub.model.change`, written in bulk behind the same guard."""
 
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
-from datetime import datetime
-from itertools import groupby
 from typing import Any, Final
 
 import asyncpg
@@ -12,7 +9,6 @@ import msgspec
 from hub.errors import Invalid
 from hub.model.change import Applied, Change, Position, State, apply
 from hub.model.unit import Level, Unit, UnitKey
-from hub.ocpi.parties import PartyId
 from hub.routing.open_keys import Route, RouteKind
 from hub.store import routes
 from hub.store.pool import Connection, Store
@@ -86,7 +82,7 @@ async def _read(connection: Connection, changes: Sequence[Change]) -> list[Unit]
     found = await connection.fetch(SQL["lock_units"], *_columns(keys))
     if whole:
         found += await connection.fetch(SQL["lock_evses"], *_columns(whole)[1:4])
-    return [_unit(row) for row in found]
+    return [unit_of(row) for row in found]
 
 
 async def _write(connection: Connection, units: Iterable[Unit]) -> None:
@@ -123,52 +119,19 @@ async def read_current(connection: Connection, key: UnitKey) -> tuple[Unit, ...]
     """What the current state of a unit is made of: a root with its parts, or one EVSE; empty where there is nothing."""
     if not key.evse_uid:
         return await read_root(connection, key)
-    unit = await read_unit(connection, key)
+    unit = await readunit_of(connection, key)
     return () if unit is None else (unit,)
 
 
 async def read_root(connection: Connection, root: UnitKey) -> tuple[Unit, ...]:
     """A root with its parts; the root, where there is one, is first."""
-    return tuple(_unit(row) for row in await connection.fetch(SQL["read_root"], *root[:4]))
+    return tuple(unit_of(row) for row in await connection.fetch(SQL["read_root"], *root[:4]))
 
 
-async def read_unit(connection: Connection, key: UnitKey) -> Unit | None:
+async def readunit_of(connection: Connection, key: UnitKey) -> Unit | None:
     """One unit, or None."""
     row = await connection.fetchrow(SQL["read_unit"], *key)
-    return None if row is None else _unit(row)
-
-
-@dataclass(frozen=True, slots=True)
-class View:
-    """What a viewer asks for: a module, the owners that it may see, and bounds on the newest clock of each tree."""
-
-    module: str
-    owners: tuple[PartyId, ...]
-    date_from: datetime | None
-    date_to: datetime | None
-
-
-async def read_page(
-    connection: Connection, view: View, *, after: int, offset: int, limit: int
-) -> tuple[list[tuple[Unit, ...]], int, bool]:
-    """Objects in the order of creation, each as its root and parts; the unit_id to go on after; whether there are more."""
-    rows = await connection.fetch(SQL["page"], *_view(view), after, offset, limit + 1)
-    pages = [
-        (root_id, tuple(_unit(row) for row in group)) for root_id, group in groupby(rows, key=lambda r: r["root_id"])
-    ]
-    kept = pages[:limit]
-    return [units for _, units in kept], kept[-1][0] if kept else after, len(pages) > limit
-
-
-async def count(connection: Connection, view: View) -> int:
-    """How many objects the view has in all."""
-    total: int = await connection.fetchval(SQL["count"], *_view(view))
-    return total
-
-
-def _view(view: View) -> tuple[Any, ...]:
-    codes = [owner.country_code for owner in view.owners]
-    return view.module, codes, [owner.party_id for owner in view.owners], view.date_from, view.date_to
+    return None if row is None else unit_of(row)
 
 
 def _columns(keys: Sequence[UnitKey]) -> tuple[list[str], ...]:
@@ -181,7 +144,8 @@ def _columns(keys: Sequence[UnitKey]) -> tuple[list[str], ...]:
     )
 
 
-def _unit(row: Any) -> Unit:
+def unit_of(row: Any) -> Unit:
+    """A row of the table as a unit."""
     return Unit(
         key=UnitKey(row["module"], row["country_code"], row["party_id"], row["object_id"], row["evse_uid"]),
         raw=None if row["raw"] is None else row["raw"].encode(),
