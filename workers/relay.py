@@ -21,6 +21,7 @@ from typing import Any, Final
 
 from hub.delivery.judge import Judgement, judge_answer, judge_failure
 from hub.delivery.prepare import prepare
+from hub.delivery.presence import is_usable
 from hub.errors import LogUnavailable, PartnerError, UndecodableRecord, UnknownEnvelopeVersion
 from hub.messaging.broker import BatchConsumer, Membership
 from hub.messaging.codec import decode, encode_reply
@@ -56,6 +57,7 @@ from hub.routing.rewrite import link_header, next_link
 from hub.store import issued_urls
 from hub.telemetry import PARTNER_CALLS, PARTNER_SECONDS, get_logger
 from workers.app import WorkerContext
+from workers.evidence import Evidence
 from workers.planning import STORE_SECONDS, Planned, Planning, Recent
 
 log = get_logger(__name__)
@@ -87,7 +89,8 @@ async def run(context: WorkerContext) -> None:
     Raises:
         UnknownEnvelopeVersion: a newer release has written to the log; nothing of it is lost.
     """
-    relay = Relay(context)
+    evidence = Evidence(context.store)
+    relay = Relay(context, evidence)
     consumers = [
         BatchConsumer(
             bootstrap=context.bootstrap,
@@ -98,6 +101,7 @@ async def run(context: WorkerContext) -> None:
         for spec in (REQUESTS, BULK_REQUESTS)
     ]
     relay.consumers = dict(zip((REQUESTS, BULK_REQUESTS), consumers, strict=True))
+    evidence.start()
     for consumer in consumers:
         await consumer.start()
     context.ready()
@@ -105,6 +109,7 @@ async def run(context: WorkerContext) -> None:
     last_moment = asyncio.get_running_loop().time() + context.settings.drain_seconds
     await asyncio.gather(*(consumer.stop() for consumer in consumers))
     await relay.drain(last_moment)
+    await evidence.stop()
     if relay.too_old is not None:
         raise relay.too_old
 
@@ -112,8 +117,9 @@ async def run(context: WorkerContext) -> None:
 class Relay:
     """Handles batches of requests; each call to a partner is a task of its own."""
 
-    def __init__(self, context: WorkerContext) -> None:
+    def __init__(self, context: WorkerContext, evidence: Evidence) -> None:
         self._context = context
+        self._evidence = evidence
         self.consumers: dict[TopicSpec, BatchConsumer] = {}
         self.too_old: UnknownEnvelopeVersion | None = None
         self._tasks: set[asyncio.Task[None]] = set()
@@ -250,6 +256,7 @@ class Relay:
             correlation_id=envelope.correlation_id,
         )
         started = time.monotonic()
+        self._evidence.begin(destination.platform_id)
         try:
             came = await self._context.partners.send(
                 attempt.method,
@@ -260,8 +267,10 @@ class Relay:
                 start_within=max(0.01, envelope.start_by / 1000 - time.time()),
             )
         except PartnerError as error:
+            self._evidence.note(destination.platform_id, answered=False)
             judgement = judge_failure(error, datetime.now(UTC))
         else:
+            self._evidence.note(destination.platform_id, is_usable(came.http_status))
             judgement = judge_answer(
                 http_status=came.http_status,
                 headers=came.headers,
