@@ -174,6 +174,48 @@ create table unit (
 );
 create index unit_order on unit (module, unit_id) where evse_uid = '';
 
+-- What lists show: the roots whose content is held, each with the newest clock in its tree (OB-05). Narrow, so that counting and
+-- paging by date need not read the units; kept by the triggers below, whichever statement writes units.
+create table listed (
+    unit_id bigint primary key,
+    module text not null,
+    country_code text not null,
+    party_id text not null,
+    object_id text not null,
+    newest timestamptz not null
+) with (fillfactor = 70);
+create index listed_order on listed (module, unit_id);
+
+-- List the trees of the units that a statement changed.
+create function list_units() returns trigger language plpgsql as $$
+begin
+    with root as materialized (
+        select distinct module, country_code, party_id, object_id from changed
+    ), tree as materialized (
+        select root.*, held.unit_id, greatest(held.last_updated, parts.newest) as newest, held.raw is not null as is_shown
+        from root join unit held using (module, country_code, party_id, object_id)
+        cross join lateral (
+            select max(evse.last_updated) as newest from unit evse
+            where evse.module = root.module and evse.country_code = root.country_code and evse.party_id = root.party_id
+                and evse.object_id = root.object_id and evse.evse_uid <> '' and evse.raw is not null
+        ) parts
+        where held.evse_uid = ''
+    ), hidden as (
+        delete from listed using tree where listed.unit_id = tree.unit_id and not tree.is_shown
+    )
+    insert into listed as held (unit_id, module, country_code, party_id, object_id, newest)
+    select unit_id, module, country_code, party_id, object_id, newest from tree where is_shown
+    order by unit_id
+    on conflict (unit_id) do update set newest = excluded.newest where held.newest <> excluded.newest;
+    return null;
+end $$;
+create trigger list_inserted after insert on unit referencing new table as changed
+    for each statement execute function list_units();
+create trigger list_updated after update on unit referencing new table as changed
+    for each statement execute function list_units();
+create trigger list_deleted after delete on unit referencing old table as changed
+    for each statement execute function list_units();
+
 -- A receiver is a party on a platform. How it does and what was set for it, shared by all workers; no row: all is well.
 -- opened_at: its breaker is open since then, and next_try_at is when one worker may try (it moves that to claim the trial).
 -- asked_until: the receiver asked to be left alone until then (D-21). catch_up D-13, touches D-28.
