@@ -22,6 +22,9 @@ REQUESTS_REFUSED: Final = Counter(
 REQUEST_SECONDS: Final = Histogram(
     "hub_request_seconds", "Time from a request's arrival to its answer", ["scenario"], buckets=_LATENCY_BUCKETS
 )
+GET_ALL_SECONDS: Final = Histogram(
+    "hub_get_all_seconds", "Time to read and assemble one page of a list for all", ["module"], buckets=_LATENCY_BUCKETS
+)
 ANSWERS_WAITED_FOR: Final = Gauge("hub_answers_waited_for", "Callers that wait for a receiver's answer")
 PARTNER_CALLS: Final = Counter("hub_partner_calls", "Calls to partners, by module and verdict", ["module", "verdict"])
 PARTNER_SECONDS: Final = Histogram(

@@ -1,38 +1,41 @@
 """GET All and the owner's look at the hub's copy: answered from the store, nobody is called.
 
 Source: OCPI 2.2.1, transport_and_format § GET All via Hubs, § Pagination. Rules GA-01 … GA-08, PG-01 … PG-07, OB-05;
-decisions D-04, D-15, D-29.
+decisions D-04, D-13, D-15, D-29.
 """
 
-import base64
-import re
 from collections.abc import Mapping
+from dataclasses import dataclass
+from datetime import datetime
 from typing import Final
 from urllib.parse import urlencode
 
 import msgspec
+from starlette.background import BackgroundTask
 from starlette.responses import Response
 
 from hub.api.answers import answer, from_hub, refuse
 from hub.api.ingress import Request
 from hub.errors import StoreUnavailable
+from hub.model.delivery import Receiver
 from hub.model.directory import Directory
 from hub.model.unit import Unit, assemble, key_of
 from hub.ocpi.modules import Interface
-from hub.ocpi.paging import LIMIT, LINK, TOTAL_COUNT, Page, read_page
+from hub.ocpi.paging import CURSOR, LIMIT, LINK, TOTAL_COUNT, Cursor, read_cursor, read_page
 from hub.ocpi.parties import PartyId
 from hub.ocpi.status import INVALID_PARAMETER, OBJECT_NOT_FOUND, STORE_UNAVAILABLE, SUCCESS, Refusal
 from hub.routing.admit import url_owner
 from hub.routing.incoming import Incoming
 from hub.routing.open_keys import token_key
 from hub.settings import Settings
-from hub.store import units, units_page
-from hub.store.pool import Store
+from hub.store import marks, units, units_page
+from hub.store.pool import Connection, Store
 from hub.store.units_page import View
+from hub.telemetry import GET_ALL_SECONDS, get_logger
+
+log = get_logger(__name__)
 
 HELD_MODULES: Final = frozenset({"locations", "tariffs", "tokens"})
-_CURSOR: Final = "cursor"
-_CURSOR_FORM: Final = re.compile(r"u(\d{1,18})", re.ASCII)
 
 
 class GetAll:
@@ -43,25 +46,41 @@ class GetAll:
         self._settings = settings
 
     async def list_all(self, request: Request, incoming: Incoming) -> Response:
-        """One page of a module's objects of all owners that the requester may see."""
-        made = self._question(request, incoming)
-        if isinstance(made, Refusal):
-            return self._refuse(made, request, incoming)
-        view, page, after = made
+        """One page of a module's objects of all owners that the requester may see.
+
+        The last page of a crawl that began at the first object and without dates does what a delivery of everything would have
+        done: once it is sent, the requester's marks from before its first page are gone (D-13).
+        """
+        question = self._question(request, incoming)
+        if isinstance(question, Refusal):
+            return self._refuse(question, request, incoming)
+        with GET_ALL_SECONDS.labels(request.module).time():
+            try:
+                async with self._store.connection() as connection:
+                    began_at = await _began(connection, question)
+                    part = await units_page.read_part(
+                        connection, question.view, after=question.after, offset=question.offset, limit=question.limit
+                    )
+            except StoreUnavailable:
+                return self._refuse(_away(), request, incoming)
+            data = [msgspec.Raw(assemble(parts[0], parts[1:], roll_up=True)) for parts in part.objects]
+        headers = {TOTAL_COUNT: str(part.total), LIMIT: str(self._settings.page_limit)}
+        if part.has_more and part.objects:
+            cursor = Cursor(part.last, began_at, question.scope)
+            headers[LINK] = f'<{self._next_url(request, incoming.query, question.limit, cursor)}>; rel="next"'
+        made = answer(SUCCESS, request.ids, data=data, headers=self._headers(request, incoming) | headers)
+        if began_at is not None and not part.has_more:
+            receiver = Receiver(request.caller.platform.platform_id, incoming.from_party.folded)
+            made.background = BackgroundTask(self._clear_marks, receiver, request.module, began_at)
+        return made
+
+    async def _clear_marks(self, receiver: Receiver, module: str, moment: datetime) -> None:
+        """Marks that stay are sent, which harms nobody: a failure is told and forgotten."""
         try:
             async with self._store.connection() as connection:
-                objects, last, has_more = await units_page.read_page(
-                    connection, view, after=after, offset=page.offset, limit=page.limit
-                )
-                total = await units_page.count(connection, view)
-        except StoreUnavailable:
-            refusal = Refusal(STORE_UNAVAILABLE, STORE_UNAVAILABLE.message, retry_after_seconds=5)
-            return self._refuse(refusal, request, incoming)
-        headers = {TOTAL_COUNT: str(total), LIMIT: str(self._settings.page_limit)}
-        if has_more and objects:
-            headers[LINK] = f'<{self._next_url(request, incoming.query, page, last)}>; rel="next"'
-        data = [msgspec.Raw(assemble(parts[0], parts[1:], roll_up=True)) for parts in objects]
-        return answer(SUCCESS, request.ids, data=data, headers=self._headers(request, incoming) | headers)
+                await marks.clear_before(connection, receiver, module, moment)
+        except StoreUnavailable as error:
+            log.warning("marks.not_cleared", party=str(receiver.party), module=module, error=str(error))
 
     async def show_held(self, request: Request, incoming: Incoming) -> Response:
         """The hub's copy of an object, for its owner (D-29)."""
@@ -74,37 +93,70 @@ class GetAll:
             async with self._store.connection() as connection:
                 found = await units.read_root(connection, key.root)
         except StoreUnavailable:
-            refusal = Refusal(STORE_UNAVAILABLE, STORE_UNAVAILABLE.message, retry_after_seconds=5)
-            return self._refuse(refusal, request, incoming)
+            return self._refuse(_away(), request, incoming)
         raw = _part(found, key.evse_uid, parameters.get("connector_id"))
         if raw is None:
             return self._refuse(Refusal(OBJECT_NOT_FOUND, OBJECT_NOT_FOUND.message), request, incoming)
         return answer(SUCCESS, request.ids, data=msgspec.Raw(raw), headers=self._headers(request, incoming))
 
-    def _question(self, request: Request, incoming: Incoming) -> tuple[View, Page, int] | Refusal:
+    def _question(self, request: Request, incoming: Incoming) -> "_Question | Refusal":
         module = request.module
         if module not in HELD_MODULES:
             return Refusal(INVALID_PARAMETER, f"{module} are not held for all: name the party in OCPI-to-*")
         page = read_page(incoming.query, self._settings.page_limit)
         if isinstance(page, Refusal):
             return page
-        after = _read_cursor(incoming.query.get(_CURSOR))
-        if isinstance(after, Refusal):
-            return after
+        scope = f"{module} {incoming.from_party.folded}"
+        cursor = read_cursor(incoming.query, scope)
+        if isinstance(cursor, Refusal):
+            return cursor
         owners = visible_owners(request.directory, request.caller.platform.platform_id, incoming.from_party)
-        return View(module, owners, page.date_from, page.date_to), page, after
+        view = View(module, owners, page.date_from, page.date_to)
+        return _Question(view, scope, cursor, page.offset, page.limit)
 
-    def _next_url(self, request: Request, query: Mapping[str, str], page: Page, last: int) -> str:
-        kept = {name: value for name, value in query.items() if name not in {"offset", _CURSOR}}
-        following = {**kept, "limit": page.limit, _CURSOR: _write_cursor(last)}
+    def _next_url(self, request: Request, query: Mapping[str, str], limit: int, cursor: Cursor) -> str:
+        kept = {name: value for name, value in query.items() if name not in {"offset", CURSOR}}
         base = f"{self._settings.ocpi_url}/{request.version}/{Interface.SENDER.lower()}/{request.module}"
-        return f"{base}?{urlencode(following)}"
+        return f"{base}?{urlencode({**kept, 'limit': limit, CURSOR: cursor.text()})}"
 
     def _headers(self, request: Request, incoming: Incoming) -> dict[str, str]:
         return from_hub(request.directory.hub_party, incoming.from_party)
 
     def _refuse(self, refusal: Refusal, request: Request, incoming: Incoming) -> Response:
         return refuse(refusal, request.ids, headers=self._headers(request, incoming))
+
+
+@dataclass(frozen=True, slots=True)
+class _Question:
+    """What is asked for; with a cursor it goes on with a crawl."""
+
+    view: View
+    scope: str
+    cursor: Cursor | None
+    offset: int
+    limit: int
+
+    @property
+    def after(self) -> int:
+        """The number of the last object that was seen."""
+        return self.cursor.after if self.cursor else 0
+
+    @property
+    def leaves_out(self) -> bool:
+        """Whether objects are left out on purpose, so that nothing is said about what the caller has of all."""
+        return self.offset > 0 or self.view.date_from is not None or self.view.date_to is not None
+
+
+async def _began(connection: Connection, question: _Question) -> datetime | None:
+    """When the crawl began that this page belongs to, if it shows everything; a cursor can not put that into the future."""
+    if question.leaves_out or (question.cursor is not None and question.cursor.began_at is None):
+        return None
+    now = await units_page.moment_before(connection)
+    return now if question.cursor is None or question.cursor.began_at is None else min(now, question.cursor.began_at)
+
+
+def _away() -> Refusal:
+    return Refusal(STORE_UNAVAILABLE, STORE_UNAVAILABLE.message, retry_after_seconds=5)
 
 
 def visible_owners(directory: Directory, platform_id: str, viewer: PartyId) -> tuple[PartyId, ...]:
@@ -130,22 +182,3 @@ def _part(found: tuple[Unit, ...], evse_uid: str, connector_id: str | None) -> b
         if str(connector.get("id")).upper() == connector_id.upper():
             return msgspec.json.encode(connector)
     return None
-
-
-def _write_cursor(unit_id: int) -> str:
-    return base64.urlsafe_b64encode(f"u{unit_id}".encode()).decode().rstrip("=")
-
-
-def _read_cursor(text: str | None) -> int | Refusal:
-    if text is None:
-        return 0
-    try:
-        plain = base64.urlsafe_b64decode(text + "=" * (-len(text) % 4)).decode()
-    except ValueError:
-        return _bad_cursor()
-    found = _CURSOR_FORM.fullmatch(plain)
-    return int(found[1]) if found else _bad_cursor()
-
-
-def _bad_cursor() -> Refusal:
-    return Refusal(INVALID_PARAMETER, "cursor: follow the Link of the previous page as it is")

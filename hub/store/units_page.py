@@ -1,4 +1,9 @@
-"""A viewer's pages of units: whole objects in the order of creation, and how many there are."""
+"""A viewer's pages: whole objects in the order of creation, and how many there are.
+
+A page goes on behind the number of the last object seen. That number is given once and kept through every change, deletion and
+return of an object, so what exists all along while a caller pages is on exactly one page, whatever comes, changes or goes
+meanwhile. What appears behind the place reached is not on any page; it is younger than the crawl and was pushed or marked.
+"""
 
 from dataclasses import dataclass
 from datetime import datetime
@@ -24,22 +29,34 @@ class View:
     date_to: datetime | None
 
 
-async def read_page(
-    connection: Connection, view: View, *, after: int, offset: int, limit: int
-) -> tuple[list[tuple[Unit, ...]], int, bool]:
-    """Objects in the order of creation, each as its root and parts; the unit_id to go on after; whether there are more."""
-    rows = await connection.fetch(SQL["page"], *_view(view), after, offset, limit + 1)
-    pages = [
-        (root_id, tuple(unit_of(row) for row in group)) for root_id, group in groupby(rows, key=lambda r: r["root_id"])
-    ]
-    kept = pages[:limit]
-    return [units for _, units in kept], kept[-1][0] if kept else after, len(pages) > limit
+@dataclass(frozen=True, slots=True)
+class Part:
+    """Some objects of a view, each as root and parts; `last` is the number of the last one, `total` counts the whole view."""
+
+    objects: tuple[tuple[Unit, ...], ...]
+    last: int
+    has_more: bool
+    total: int
 
 
-async def count(connection: Connection, view: View) -> int:
-    """How many objects the view has in all."""
-    total: int = await connection.fetchval(SQL["count"], *_view(view))
-    return total
+async def read_part(connection: Connection, view: View, *, after: int, offset: int, limit: int) -> Part:
+    """Objects behind the number `after`, skipping `offset`, at most `limit`; all of it from one snapshot."""
+    async with connection.transaction(isolation="repeatable_read", readonly=True):
+        rows = await connection.fetch(SQL["page"], *_view(view), after, offset, limit + 1)
+        total = await connection.fetchval(SQL["count"], *_view(view))
+    found = [(number, tuple(map(unit_of, group))) for number, group in groupby(rows, key=lambda row: row["root_id"])]
+    kept = found[:limit]
+    return Part(tuple(units for _, units in kept), kept[-1][0] if kept else after, len(found) > limit, total)
+
+
+async def moment_before(connection: Connection) -> datetime:
+    """A moment of the database's clock: whatever was marked before it is seen by what is read from now on.
+
+    A transaction that is still open may have marked something whose state nobody sees yet, so it is not later than the
+    beginning of any of them.
+    """
+    moment: datetime = await connection.fetchval(SQL["moment_before"])
+    return moment
 
 
 def _view(view: View) -> tuple[Any, ...]:

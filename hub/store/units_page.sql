@@ -24,6 +24,6 @@ where module = $1
   and (country_code, party_id) in (select * from unnest($2::text[], $3::text[]))
   and newest >= coalesce($4::timestamptz, '-infinity') and newest < coalesce($5::timestamptz, 'infinity')
 
--- name: moment
--- A moment such that what any transaction marked before it, and nothing later, is seen by what is read from now on.
+-- name: moment_before
+-- Not later than the beginning of any transaction of this database that is open now.
 select least(now(), min(xact_start)) from pg_stat_activity where datname = current_database()

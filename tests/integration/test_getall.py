@@ -15,11 +15,17 @@ import pytest
 from hub.app import build_app, open_http_means
 from hub.messaging.topics import Topics
 from hub.model.change import Position
+from hub.model.delivery import Receiver
+from hub.model.unit import UnitKey
+from hub.ocpi.paging import Cursor
+from hub.ocpi.parties import PartyId
 from hub.routing.push import read_push
 from hub.settings import Settings
+from hub.store import marks
 from hub.store.secrets import Secrets
 from hub.store.units import store_changes
 from tests.integration.fanout_rig import SECRETS_KEY, a_push, add_platform
+from tests.integration.partner_rig import eventually
 from tests.integration.serving import served
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -39,6 +45,7 @@ class Hub:
     session: aiohttp.ClientSession
     means: Any
     cpo: str
+    msp: str
     tokens: dict[str, str]
     offset: int = 0
 
@@ -61,6 +68,25 @@ class Hub:
         whole = url if url.startswith("http") else f"{self.url}/ocpi/2.2.1/sender/{url}"
         async with self.session.get(whole, headers=sent) as response:
             return Page(response.status, response.headers, await response.read(), response.links)
+
+    async def mark(self, *object_ids: str) -> None:
+        """NL/MSP has missed these Tariffs."""
+        missed = [marks.Missed(self.receiver, UnitKey("tariffs", "NL", "CPO", name), 0) for name in object_ids]
+        async with self.means.store.connection() as connection:
+            await marks.mark(connection, missed)
+
+    async def marked(self) -> list[str]:
+        """The Tariffs that NL/MSP has still to get."""
+        async with self.means.store.connection() as connection:
+            found = await marks.read_next(
+                connection, self.receiver, 0, after=(datetime.min.replace(tzinfo=UTC), 0), limit=99
+            )
+        return [entry.key.object_id for entry in found]
+
+    @property
+    def receiver(self) -> Receiver:
+        """NL/MSP as a receiver."""
+        return Receiver(self.msp, PartyId("NL", "MSP"))
 
     async def crawl(self, url: str) -> list["Page"]:
         """Every page, following Link."""
@@ -124,7 +150,7 @@ async def hub(database_url: str, kafka_bootstrap: str, topics: Topics) -> AsyncI
             served(build_app(means), listening),
             aiohttp.ClientSession(requote_redirect_url=False) as session,
         ):
-            yield Hub(url, session, means, platforms["NL/CPO"], tokens)
+            yield Hub(url, session, means, platforms["NL/CPO"], platforms["NL/MSP"], tokens)
 
 
 async def _admit(database_url: str, tokens: dict[str, str]) -> None:
@@ -242,9 +268,97 @@ async def test_an_owner_can_look_at_the_hubs_copy_and_nobody_else_can(hub: Hub) 
 
 
 async def test_a_question_that_makes_no_sense_is_refused(hub: Hub) -> None:
-    beyond_bigint = "dTk5OTk5OTk5OTk5OTk5OTk5OTk5OTk"
-    parameters = ("limit=x", "offset=-1", "date_from=yesterday", "cursor=!!", "cursor=eHg", f"cursor={beyond_bigint}")
+    beyond_bigint = Cursor(2**63, None, "tariffs NL/MSP").text()
+    elsewhere = Cursor(0, None, "locations NL/MSP").text()
+    cursors = (beyond_bigint, elsewhere, "!!", "eHg", "%FF", "e" * 5000)
+    parameters = ("limit=x", "offset=-1", "date_from=yesterday", *(f"cursor={cursor}" for cursor in cursors))
 
     pages = [await hub.ask(f"tariffs?{parameter}") for parameter in parameters]
 
     assert [(page.status, page.ocpi_status) for page in pages] == [(200, 2001)] * len(parameters)
+
+
+async def test_who_has_crawled_everything_has_got_what_it_missed_before_it_began(hub: Hub) -> None:
+    for number in range(7):
+        await hub.pushed("PUT", f"tariffs/T{number}", {"id": f"T{number}", "last_updated": at(0)})
+    await hub.mark("T1", "T6")
+
+    first = await hub.ask("tariffs?limit=5")
+    await hub.mark("T6", "T2")
+    before_the_end = await hub.marked()
+    await hub.ask(str(first.links["next"]["url"]))
+
+    assert sorted(before_the_end) == ["T1", "T2", "T6"]
+
+    async def only_the_late_are_left() -> bool:
+        return sorted(await hub.marked()) == ["T2", "T6"]
+
+    await eventually(only_the_late_are_left)
+
+
+@pytest.mark.parametrize(
+    "query", ["date_from=2026-01-01T00:00:00Z", "date_to=2027-01-01T00:00:00Z", "offset=1", "limit=0"]
+)
+async def test_a_list_that_leaves_something_out_clears_no_marks(hub: Hub, query: str) -> None:
+    for number in range(3):
+        await hub.pushed("PUT", f"tariffs/T{number}", {"id": f"T{number}", "last_updated": at(0)})
+    await hub.mark("T1")
+
+    pages = await hub.crawl(f"tariffs?{query}")
+    await hub.mark("T2")
+    await hub.crawl("locations")
+
+    assert [page.status for page in pages] == [200]
+    assert sorted(await hub.marked()) == ["T1", "T2"]
+
+
+async def test_a_made_up_moment_of_the_future_clears_nothing_that_is_marked_later(hub: Hub) -> None:
+    await hub.pushed("PUT", "tariffs/T1", {"id": "T1", "last_updated": at(0)})
+    await hub.mark("T1")
+    forged = Cursor(0, datetime.now(UTC) + timedelta(days=9), "tariffs NL/MSP").text()
+
+    async with hub.means.store.transaction() as connection:
+        await connection.execute("select 1")
+        await marks.mark(connection, [marks.Missed(hub.receiver, UnitKey("tariffs", "NL", "CPO", "T2"), 0)])
+        await hub.ask(f"tariffs?cursor={forged}")
+
+    async def only_the_open_transactions_is_left() -> bool:
+        return await hub.marked() == ["T2"]
+
+    await eventually(only_the_open_transactions_is_left)
+
+
+async def test_what_exists_all_along_is_on_exactly_one_page_whatever_happens_meanwhile(hub: Hub) -> None:
+    for number in range(6):
+        await hub.pushed("PUT", f"tariffs/T{number}", {"id": f"T{number}", "last_updated": at(0)})
+
+    seen, minute = [], 1
+    page = await hub.ask("tariffs?limit=1")
+    while page.ids:
+        seen += page.ids
+        await hub.pushed("DELETE", "tariffs/T0")
+        await hub.pushed("PUT", "tariffs/T3", {"id": "T3", "last_updated": at(minute)})
+        await hub.pushed("DELETE", "tariffs/T4")
+        await hub.pushed("PUT", "tariffs/T4", {"id": "T4", "last_updated": at(minute)})
+        minute += 1
+        if "next" not in page.links:
+            break
+        page = await hub.ask(str(page.links["next"]["url"]))
+
+    assert seen == ["T0", "T1", "T2", "T3", "T4", "T5"]
+    assert page.headers["X-Total-Count"] == "5"
+
+
+async def test_link_carries_unknown_parameters_and_escapes_and_a_limit_of_nothing_gives_the_total(hub: Hub) -> None:
+    for number in range(3):
+        await hub.pushed("PUT", f"tariffs/T{number}", {"id": f"T{number}", "last_updated": at(0)})
+
+    pages = await hub.crawl("tariffs?limit=2&x=a%26b%3D%C3%A9+%2F&y=&date_from=2026-01-01T00%3A00%3A00Z")
+    none = await hub.ask("tariffs?limit=0")
+    beyond = await hub.ask("tariffs?offset=999999999999999")
+
+    assert [page.ids for page in pages] == [["T0", "T1"], ["T2"]]
+    assert pages[0].links["next"]["url"].query.getall("x") == ["a&b=é /"]
+    assert "date_from=2026-01-01T00%3A00%3A00Z" in pages[0].headers["Link"]
+    for page in (none, beyond):
+        assert (page.status, page.ids, page.headers["X-Total-Count"], "Link" in page.headers) == (200, [], "3", False)
