@@ -85,6 +85,7 @@ class Settings(BaseSettings):
     )
 
     log_level: str = Field("INFO", description="Least severe log level that is written")
+    trace_partners: bool = Field(False, description="Show partners the trace of a message in the header traceparent")
     metrics_port: int = Field(0, ge=0, description="Port for a worker's /metrics and /health; 0 means none")
     ready_file: Path | None = Field(None, description="File that a process makes when it is ready")
     exchange_retention_days: int = Field(30, ge=1, description="Days that outcomes stay searchable")

@@ -4,13 +4,19 @@ One wide JSON event per unit of work on stderr, named in dotted past tense. Ever
 below with bounded labels. Never a token, a body or driver data.
 """
 
+import json
 import logging
 import sys
-from typing import Final
+from collections.abc import Callable, Mapping
+from functools import partial
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from threading import Thread
+from typing import Any, Final
 
 import structlog
-from prometheus_client import Counter, Gauge, Histogram, start_http_server
+from prometheus_client import CONTENT_TYPE_LATEST, Counter, Gauge, Histogram, generate_latest
 
+_JSON: Final = "application/json"
 _LATENCY_BUCKETS: Final = (0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10, 30)
 
 REQUESTS_RECEIVED: Final = Counter(
@@ -71,7 +77,50 @@ def configure(level: str, process: str) -> None:
     logging.basicConfig(level=logging.WARNING, stream=sys.stderr, format="%(levelname)s %(name)s %(message)s")
 
 
-def serve_metrics(port: int, host: str) -> None:
-    """Serve `/metrics` from a thread of its own; port 0 means none."""
+def is_logged(level: int) -> bool:
+    """Whether this process writes events of this level: to be asked before an event of every message is put together."""
+    return bool(structlog.get_logger().is_enabled_for(level))
+
+
+Health = Callable[[], Mapping[str, object] | None]
+"""What a process tells about its health; None while it is not ready."""
+
+
+def serve_metrics(port: int, host: str, health: Health) -> None:
+    """Serve `/metrics`, `/health/live` and `/health/ready` from a thread of its own; port 0 means none."""
     if port:
-        start_http_server(port, addr=host)
+        server = ThreadingHTTPServer((host, port), partial(_Pages, health))
+        server.daemon_threads = True
+        Thread(target=server.serve_forever, name="metrics", daemon=True).start()
+
+
+class _Pages(BaseHTTPRequestHandler):
+    """The pages of a process that has no door of its own."""
+
+    def __init__(self, health: Health, *arguments: Any) -> None:
+        self._health = health
+        super().__init__(*arguments)
+
+    def do_GET(self) -> None:
+        """Answer one request."""
+        match self.path.partition("?")[0]:
+            case "/metrics":
+                self._send(200, CONTENT_TYPE_LATEST, generate_latest())
+            case "/health/live":
+                self._send(200, _JSON, b'{"status": "live"}')
+            case "/health" | "/health/ready":
+                found = self._health()
+                answer = {"status": "not ready" if found is None else "ready", **(found or {})}
+                self._send(503 if found is None else 200, _JSON, json.dumps(answer).encode())
+            case _:
+                self._send(404, _JSON, b'{"status": "there is nothing here"}')
+
+    def log_message(self, *_: Any) -> None:
+        """A scrape is no news."""
+
+    def _send(self, status: int, content_type: str, content: bytes) -> None:
+        self.send_response(status)
+        self.send_header("Content-Type", content_type)
+        self.send_header("Content-Length", str(len(content)))
+        self.end_headers()
+        self.wfile.write(content)

@@ -52,6 +52,7 @@ def show_exchange(
     print_facts(
         {
             "correlation id": story["correlation_id"],
+            "trace id": next((step["trace_id"] for step in story["steps"] if step["trace_id"]), None),
             "began at": story["began_at"],
             "caller waited": _milliseconds(story["total_ms"]),
             "of it partner": _milliseconds(story["partner_ms"]),

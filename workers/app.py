@@ -5,6 +5,7 @@ import signal
 from collections.abc import Awaitable, Callable
 from dataclasses import dataclass
 from importlib import import_module
+from threading import Event
 from typing import Final
 
 from hub.errors import ConfigurationError
@@ -47,8 +48,18 @@ async def _run(name: str, settings: Settings, run: Callable[[WorkerContext], Awa
     loop = asyncio.get_running_loop()
     for number in (signal.SIGTERM, signal.SIGINT):
         loop.add_signal_handler(number, stopping.set)
-    serve_metrics(settings.metrics_port, settings.host)
     async with open_means(name, settings, connections_per_host=_CONNECTIONS_PER_HOST) as means:
+        is_ready = Event()
+
+        def ready() -> None:
+            is_ready.set()
+            mark_ready(settings)
+
+        def health() -> dict[str, object] | None:
+            may_work = is_ready.is_set() and not stopping.is_set() and means.keeper.may_send
+            return {"worker": name, "directory_version": means.keeper.current.version} if may_work else None
+
+        serve_metrics(settings.metrics_port, settings.host, health)
         log.info("worker.started", worker=name)
-        await run(WorkerContext(**vars(means), stopping=stopping, ready=lambda: mark_ready(settings)))
+        await run(WorkerContext(**vars(means), stopping=stopping, ready=ready))
         log.info("worker.stopped", worker=name)

@@ -25,6 +25,7 @@ from hub.messaging.codec import encode, push_key
 from hub.messaging.outcomes import Outcomes
 from hub.messaging.rpc import Rpc, TooManyWaiting
 from hub.messaging.topics import PUSHES, Topics
+from hub.model import trace
 from hub.model.directory import Directory
 from hub.model.envelope import Envelope, Reply, Scenario
 from hub.model.outcome import Leg, Outcome, Verdict, object_name
@@ -74,6 +75,7 @@ class Request:
     headers: Mapping[str, str]
     received_at: float
     directory: Directory
+    traceparent: str
     body: bytes = b""
 
 
@@ -210,7 +212,7 @@ class Ingress:
             reply_partition=self._rpc.reply_partition(bulk=bulk) if waits else -1,
             start_by=now_ms + int(self._settings.start_by_seconds * 1000) if waits else 0,
             deadline=now_ms + int(deadline * 1000) if waits else 0,
-            traceparent=request.headers.get("traceparent", ""),
+            traceparent=request.traceparent,
         )
 
     def _refused(
@@ -251,6 +253,7 @@ class Ingress:
                 ocpi_status=refusal.status.ocpi,
                 detail=refusal.message,
                 elapsed_ms=(time.time() - request.received_at) * 1000,
+                trace_id=trace.trace_id(request.traceparent),
             )
         )
 
@@ -278,6 +281,7 @@ class Ingress:
                 ocpi_status=ocpi,
                 detail=incoming.scenario.value,
                 elapsed_ms=(time.time() - request.received_at) * 1000,
+                trace_id=trace.trace_id(request.traceparent),
             )
         )
 
@@ -304,6 +308,7 @@ def _request(
         headers=headers,
         received_at=received_at,
         directory=directory,
+        traceparent=trace.read(headers.get(trace.HEADER, "")) or trace.begin(secrets.token_hex(24)),
     )
 
 

@@ -6,6 +6,7 @@ Rules RT-07, RT-12, RT-15, RT-23, BP-05, BP-13, OR-03, ID-03, ID-04, AU-12, FM-0
 from collections.abc import Mapping
 from dataclasses import dataclass
 
+from hub.model import trace
 from hub.model.directory import OutboundToken
 from hub.ocpi.headers import CORRELATION_ID, REQUEST_ID, authorization, routing_headers
 from hub.ocpi.parties import PartyId
@@ -34,8 +35,12 @@ def prepare(
     from_party: PartyId,
     request_id: str,
     correlation_id: str,
+    traceparent: str = "",
 ) -> Attempt:
-    """The request of one leg. `url` is complete; `request_id` is new for this leg, `correlation_id` the sender's."""
+    """The request of one leg. `url` is complete; `request_id` is new for this leg, `correlation_id` the sender's.
+
+    A `traceparent` is shown to the partner.
+    """
     headers = {
         "Authorization": authorization(token.value, token.encoding),
         REQUEST_ID: request_id,
@@ -43,6 +48,8 @@ def prepare(
         "Accept": JSON_TYPE,
         **routing_headers(to_party, from_party),
     }
+    if traceparent:
+        headers[trace.HEADER] = traceparent
     if body:
         headers["Content-Type"] = content_type or JSON_TYPE
     return Attempt(method, url, headers, body)

@@ -2,14 +2,16 @@
 
 import asyncio
 import contextlib
+import logging
 from collections import deque
-from typing import Final
+from dataclasses import asdict
+from typing import Any, Final
 
 from hub.messaging.broker import Producer
 from hub.messaging.codec import encode_outcome
 from hub.messaging.topics import OUTCOMES, Topics
 from hub.model.outcome import Outcome
-from hub.telemetry import OUTCOMES_DROPPED, get_logger
+from hub.telemetry import OUTCOMES_DROPPED, get_logger, is_logged
 
 log = get_logger(__name__)
 
@@ -33,13 +35,16 @@ class Outcomes:
         self._idle = asyncio.Event()
         self._idle.set()
         self._task: asyncio.Task[None] | None = None
+        self._is_logged = is_logged(logging.DEBUG)
 
     def start(self) -> None:
         """Begin to send."""
         self._task = asyncio.create_task(self._run(), name="outcomes")
 
     def note(self, outcome: Outcome) -> None:
-        """Take one outcome; never waits."""
+        """Take one outcome, and log it at DEBUG: the one wide event of its unit of work. Never waits."""
+        if self._is_logged:
+            log.debug(outcome.kind, **_fields(outcome))
         if len(self._waiting) >= _MOST_WAITING:
             self._waiting.popleft()
             OUTCOMES_DROPPED.inc()
@@ -92,3 +97,9 @@ class Outcomes:
             log.warning("outcomes.delayed", count=len(failed))
             self._waiting.extendleft(reversed(failed))
             await asyncio.sleep(_RETRY_SECONDS)
+
+
+def _fields(outcome: Outcome) -> dict[str, Any]:
+    """What is known, without the time: the log has its own."""
+    facts = asdict(outcome)
+    return {name: value for name, value in facts.items() if value is not None and name not in {"at", "kind"}}

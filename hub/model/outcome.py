@@ -65,6 +65,7 @@ class Outcome:
     ocpi_status: int | None = None
     detail: str | None = None
     elapsed_ms: float | None = None
+    trace_id: str | None = None
 
 
 def object_name(module: str, *ids: str) -> str:

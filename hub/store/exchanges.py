@@ -24,6 +24,7 @@ _EPOCH: Final = datetime(1970, 1, 1, tzinfo=UTC)
 _COLUMNS: Final = (
     "outcome_id", "correlation_id", "request_id", "leg", "kind", "verdict", "platform_id", "from_party", "to_party",
     "ocpi_version", "module", "interface", "method", "object", "http_status", "ocpi_status", "detail", "elapsed_ms",
+    "trace_id",
 )  # fmt: skip
 
 Row = tuple[Any, ...]
@@ -51,6 +52,7 @@ class Step:
     ocpi_status: int | None
     detail: str | None
     elapsed_ms: float | None
+    trace_id: str | None = None
 
 
 def row_of(outcome: Outcome) -> Row:
@@ -120,4 +122,5 @@ def _step(row: asyncpg.Record) -> Step:
         ocpi_status=row["ocpi_status"],
         detail=row["detail"],
         elapsed_ms=row["elapsed_ms"],
+        trace_id=row["trace_id"],
     )

@@ -3,12 +3,13 @@
 with added as (
     insert into exchange (
         at, outcome_id, correlation_id, request_id, leg, kind, verdict, platform_id, from_party, to_party,
-        ocpi_version, module, interface, method, object, http_status, ocpi_status, detail, elapsed_ms
+        ocpi_version, module, interface, method, object, http_status, ocpi_status, detail, elapsed_ms,
+        trace_id
     )
     select * from unnest(
         $1::timestamptz[], $2::uuid[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::uuid[], $9::text[],
         $10::text[], $11::text[], $12::text[], $13::text[], $14::text[], $15::text[], $16::integer[], $17::integer[],
-        $18::text[], $19::double precision[]
+        $18::text[], $19::double precision[], $20::text[]
     )
     on conflict do nothing
     returning at, from_party, to_party, module, kind, verdict

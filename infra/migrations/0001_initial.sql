@@ -326,6 +326,7 @@ create table exchange (
     verdict text,
     detail text,
     elapsed_ms double precision,
+    trace_id text,
     primary key (at, outcome_id)
 ) partition by range (at);
 create index exchange_correlation on exchange (correlation_id, at);
