@@ -6,7 +6,7 @@ A worker is ready when it has made the file named by its `HUB_READY_FILE`, the H
 import asyncio
 import sys
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Final, Self
 
@@ -61,17 +61,20 @@ class Plan:
     steps: Mapping[str, Command]
     workers: tuple[Part, ...]
     doors: tuple[Part, ...]
+    metrics: Mapping[str, str] = field(default_factory=dict)
+    """The page of metrics of each process."""
 
 
 def hub_plan(path: Path, env: Mapping[str, str], address: Address) -> Plan:
     """The hub itself."""
     setup = path / "log" / "setup.log"
+    metrics_ports = dict(zip(WORKERS, ports.choose(address.host, len(WORKERS)), strict=True))
     return Plan(
         steps={
             "hub db migrate": Command((*_HUB, "db", "migrate"), setup, env),
             "hub topics apply": Command((*_HUB, "topics", "apply"), setup, env),
         },
-        workers=tuple(_worker(name, path, env) for name in WORKERS),
+        workers=tuple(_worker(name, path, env, port) for name, port in metrics_ports.items()),
         doors=(
             Part(
                 name="serve",
@@ -82,16 +85,18 @@ def hub_plan(path: Path, env: Mapping[str, str], address: Address) -> Plan:
                 ready=answers_ok(_LOCAL.get(address.host, address.host), address.port, "/health/ready"),
             ),
         ),
+        metrics={"serve": f"{address.local_url}/metrics"}
+        | {name: f"{_url(address.host, port)}/metrics" for name, port in metrics_ports.items()},
     )
 
 
-def _worker(name: str, path: Path, env: Mapping[str, str]) -> Part:
-    """One worker. All of them share the environment, so none of them may take the metrics port of the HTTP process."""
+def _worker(name: str, path: Path, env: Mapping[str, str], metrics_port: int) -> Part:
+    """One worker. All of them share the environment, so each is given a port of its own for its metrics."""
     ready_file = path / "run" / f"{name}.ready"
     return Part(
         name=name,
         argv=(*_HUB, "worker", name),
-        env={**env, "HUB_READY_FILE": str(ready_file), "HUB_METRICS_PORT": "0"},
+        env={**env, "HUB_READY_FILE": str(ready_file), "HUB_METRICS_PORT": str(metrics_port)},
         log=path / "log" / f"{name}.log",
         needs=_STORES,
         ready=is_there(ready_file),

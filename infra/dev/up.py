@@ -81,6 +81,7 @@ async def _run(path: Path, address: Address, supervisor: Supervisor, plan: Plann
         "admin_url": f"{address.local_url}/admin/v1",
         "postgres_url": postgres_url,
         "kafka_bootstrap": bootstrap,
+        "metrics": dict(planned.metrics),
     }
     token_file = str(Path(env["HUB_OPERATOR_TOKEN_FILE"]).absolute())
     write_private(path / "hub.json", json.dumps(urls | {"operator_token_file": token_file}, indent=2))

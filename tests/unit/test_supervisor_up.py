@@ -43,7 +43,7 @@ async def test_it_says_once_where_everything_is_and_stops_in_order(tmp_path: Pat
         process.send_signal(signal.SIGTERM)
         stdout, _ = process.communicate(timeout=20)
     assert (process.returncode, stdout) == (0, "")
-    assert set(urls) == {"versions_url", "admin_url", "postgres_url", "kafka_bootstrap"}
+    assert set(urls) == {"versions_url", "admin_url", "postgres_url", "kafka_bootstrap", "metrics"}
     assert known == urls | {"operator_token_file": str(data_dir / "operator-token")}
     assert (data_dir / "run" / "ended").read_text().split() == ["door", "worker"]
     assert running(tmp_path) == []
@@ -146,6 +146,16 @@ def test_variables_of_the_caller_win(tmp_path: Path, monkeypatch: pytest.MonkeyP
 def test_every_worker_that_exists_is_run(tmp_path: Path) -> None:
     planned = hub_plan(tmp_path, {}, Address("127.0.0.1", 8080, "http://127.0.0.1:8080"))
     assert [part.name for part in planned.workers] == list(WORKERS)
+
+
+def test_every_process_has_a_page_of_metrics_of_its_own(tmp_path: Path) -> None:
+    planned = hub_plan(tmp_path, {"HUB_METRICS_PORT": "9100"}, Address("127.0.0.1", 8080, "http://127.0.0.1:8080"))
+    ports = {part.name: part.env["HUB_METRICS_PORT"] for part in planned.workers}
+    assert planned.metrics == {
+        "serve": "http://127.0.0.1:8080/metrics",
+        **{name: f"http://127.0.0.1:{port}/metrics" for name, port in ports.items()},
+    }
+    assert len(set(planned.metrics.values())) == len(WORKERS) + 1
 
 
 def test_a_stop_fits_in_twenty_seconds_and_leaves_workers_the_time_to_finish(tmp_path: Path) -> None:
