@@ -57,6 +57,14 @@ def fail(code: Exit, message: str) -> NoReturn:
     raise typer.Exit(code)
 
 
+def local_metrics(data_dir: Path) -> dict[str, str]:
+    """The pages of metrics of the processes of `hub up`; empty where the environment names another hub."""
+    path = data_dir / FOUND_IN
+    if os.environ.get("HUB_ADMIN_URL") or not path.is_file():
+        return {}
+    return dict(_read_hub_file(data_dir, needs_url=False).get("metrics", {}))
+
+
 class AdminClient:
     """Calls to one hub. A call that fails ends the command."""
 

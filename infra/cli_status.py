@@ -9,7 +9,7 @@ import typer
 from hub.errors import ConfigurationError
 from hub.operations.listing import list_settings
 from hub.settings import load_settings
-from infra.cli_client import AdminClient, Exit, fail
+from infra.cli_client import AdminClient, Exit, fail, local_metrics
 from infra.cli_output import (
     DEFAULT_DATA_DIR,
     DataDir,
@@ -27,7 +27,7 @@ def status(output: Output = Form.TABLE, data_dir: DataDir = DEFAULT_DATA_DIR) ->
 
     Example: hub status -o json
     """
-    found = AdminClient.find(data_dir).get("/status")
+    found = AdminClient.find(data_dir).get("/status") | {"metrics": local_metrics(data_dir)}
     if output is Form.JSON:
         print_json(found)
     else:
@@ -79,6 +79,8 @@ def _print_status(found: Mapping[str, Any]) -> None:
         }
     )
     _section("Processes", ("NAME", "PROCESS", "HOLDS VERSION", "LEASE"), counts.get("holders", ()), _holder)
+    pages = [{"name": name, "url": url} for name, url in found["metrics"].items()]
+    _section("Metrics", ("PROCESS", "PAGE"), pages, lambda row: tuple(row.values()))
     _section("Behind", ("WORKER", "TOPIC", "RECORDS"), found["lag"], lambda row: tuple(row.values()))
     title = f"Outcomes of the last {found['recent_minutes']} minutes"
     _section(title, ("KIND", "VERDICT", "COUNT"), counts.get("recent", ()), lambda row: tuple(row.values()))
