@@ -38,14 +38,34 @@ PARTNER_SECONDS: Final = Histogram(
 )
 OUTCOMES_DROPPED: Final = Counter("hub_outcomes_dropped", "Outcomes that found no room in the buffer")
 OUTCOMES_STORED: Final = Counter("hub_outcomes_stored", "Outcomes written by the ledger")
+STORE_BATCH_PUSHES: Final = Histogram(
+    "hub_store_batch_pushes", "Pushes that were stored together", buckets=(1, 2, 5, 10, 20, 50, 100, 200, 500, 1000)
+)
+STORE_BATCH_SECONDS: Final = Histogram(
+    "hub_store_batch_seconds", "Time to store pushes together", buckets=_LATENCY_BUCKETS
+)
 PUSHES_STORED: Final = Counter("hub_pushes_stored", "Pushes by what the store made of them", ["result"])
 DELIVERIES: Final = Counter("hub_deliveries", "Deliveries to one receiver, by verdict", ["verdict"])
 DELIVERIES_COALESCED: Final = Counter(
     "hub_deliveries_coalesced", "Deliveries saved since a newer state took their place"
 )
+DELIVERIES_IN_FLIGHT: Final = Gauge("hub_deliveries_in_flight", "Deliveries under way in this process")
+DELIVERIES_WAITING: Final = Gauge("hub_deliveries_waiting", "Deliveries that wait in the lanes of this process")
+DELIVERIES_WAITING_BYTES: Final = Gauge("hub_deliveries_waiting_bytes", "What the bodies of waiting deliveries weigh")
+MARKS_WRITTEN: Final = Counter("hub_marks_written", "Units that receivers missed, to be sent as they are later")
+MARKS_CLEARED: Final = Counter("hub_marks_cleared", "Marks that a delivery of the current state has done away with")
+RECEIVERS_PARKED: Final = Gauge(
+    "hub_receivers_parked", "Receivers that get nothing now: breaker, paused or asked_to_wait", ["reason"]
+)
+BREAKERS_OPENED: Final = Counter("hub_breakers_opened", "Receivers in trouble for so long that their breaker opened")
+CONSUMED_OFFSET: Final = Gauge("hub_consumed_offset", "The offset that a worker reads next", ["topic", "partition"])
+CONSUMER_BEHIND: Final = Gauge(
+    "hub_consumer_behind", "Records in the log that a worker has not read yet", ["topic", "partition"]
+)
 DEVIATIONS: Final = Counter("hub_deviations", "Deviations from the specification that were accepted", ["module"])
 DEAD_LETTERS_WRITTEN: Final = Counter("hub_dead_letters", "Records that nobody could understand", ["topic"])
 LOOKS: Final = Counter("hub_looks", "Still-alive checks of platforms, by what they have shown", ["look"])
+PLATFORM_TURNS: Final = Counter("hub_platform_turns", "Platforms that were found online or offline", ["to"])
 CLIENT_INFOS_SENT: Final = Counter(
     "hub_client_infos_sent", "ClientInfo objects sent to platforms, by verdict", ["verdict"]
 )

@@ -165,7 +165,9 @@ class Ledger:
                 entries.append((record, row_of(decode_outcome(record.value))))
             except Invalid as error:
                 bad.append((record, error))
-        OUTCOMES_STORED.inc(await self._store_all(entries, bad))
+        stored = await self._store_all(entries, bad)
+        OUTCOMES_STORED.inc(stored)
+        log.debug("outcomes.stored", outcomes=stored, repeated=len(entries) - stored, bad=len(bad))
         for record, why in sorted(bad, key=lambda entry: entry[0].offset):
             if record not in buried:
                 await bury(self._dead_letters, self._topics, record, why)

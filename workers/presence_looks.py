@@ -22,7 +22,7 @@ from hub.store import client_infos, operators, presence
 from hub.store.directory import bump
 from hub.store.platforms import touch_roles
 from hub.store.pool import Connection
-from hub.telemetry import LOOKS, get_logger
+from hub.telemetry import LOOKS, PLATFORM_TURNS, get_logger
 from workers.app import WorkerContext
 
 log = get_logger(__name__)
@@ -157,7 +157,9 @@ class Looks:
             await presence.store_look(connection, platform.platform_id, after)
             if is_change:
                 await _change(connection, platform.platform_id, is_online=after.is_online)
+        log.debug("platform.looked_at", platform_id=platform.platform_id, look=look.value, detail=detail)
         if is_change:
+            PLATFORM_TURNS.labels("online" if after.is_online else "offline").inc()
             log.warning(
                 "platform.came_back" if after.is_online else "platform.went_offline",
                 platform_id=platform.platform_id,

@@ -19,6 +19,7 @@ from hub.api.ingress import Request
 from hub.errors import StoreUnavailable
 from hub.model.delivery import Receiver
 from hub.model.directory import Directory
+from hub.model.trace import trace_id
 from hub.model.unit import Unit, assemble, key_of
 from hub.ocpi.modules import Interface
 from hub.ocpi.paging import CURSOR, LIMIT, LINK, TOTAL_COUNT, Cursor, read_cursor, read_page
@@ -72,6 +73,16 @@ class GetAll:
         if began_at is not None and not part.has_more:
             receiver = Receiver(request.caller.platform.platform_id, incoming.from_party.folded)
             made.background = BackgroundTask(self._clear_marks, receiver, request.module, began_at)
+        log.debug(
+            "list.answered",
+            correlation_id=request.ids.correlation_id,
+            trace_id=trace_id(request.traceparent),
+            from_party=str(incoming.from_party),
+            module=request.module,
+            objects=len(data),
+            total=part.total,
+            is_last=not part.has_more,
+        )
         return made
 
     async def _clear_marks(self, receiver: Receiver, module: str, moment: datetime) -> None:

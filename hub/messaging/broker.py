@@ -27,7 +27,7 @@ from faststream.kafka.message import KafkaMessage
 from hub.errors import LogUnavailable
 from hub.messaging.records import Record
 from hub.messaging.topic_ids import topic_id
-from hub.telemetry import get_logger
+from hub.telemetry import CONSUMED_OFFSET, CONSUMER_BEHIND, get_logger
 
 log = get_logger(__name__)
 
@@ -105,6 +105,11 @@ class BatchConsumer:
         that sleep, and an idle worker is woken 200 times a second.
         """
         found = await consumer.getmany(timeout_ms=FETCH_TIMEOUT_MS, max_records=self._max_records)
+        for partition, records in found.items():
+            place = self._topic, str(partition.partition)
+            following = records[-1].offset + 1
+            CONSUMED_OFFSET.labels(*place).set(following)
+            CONSUMER_BEHIND.labels(*place).set((consumer.highwater(partition) or following) - following)
         return tuple(chain.from_iterable(found.values()))
 
     async def start(self) -> None:
@@ -226,6 +231,9 @@ class BatchConsumer:
         """These partitions are no longer ours, from this moment."""
         self.epoch += 1
         self.assigned -= partitions
+        for lost in partitions:
+            for gauge in (CONSUMED_OFFSET, CONSUMER_BEHIND):
+                gauge.remove(self._topic, str(lost))
         if self._on_revoked:
             self._on_revoked(partitions)
 
