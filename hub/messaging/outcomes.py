@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from dataclasses import asdict
+from dataclasses import fields
 from typing import Any, Final
 
 from hub.messaging.broker import Producer
@@ -21,6 +21,8 @@ _SEND_SECONDS: Final = 10.0
 _RETRY_SECONDS: Final = 0.5
 _GATHER_SECONDS: Final = 0.05
 """How long outcomes are gathered: one record each, but one request to the broker for many of them."""
+_LOGGED: Final = tuple(field.name for field in fields(Outcome) if field.name not in {"at", "kind"})
+"""The log has a time of its own."""
 
 
 class Outcomes:
@@ -100,6 +102,4 @@ class Outcomes:
 
 
 def _fields(outcome: Outcome) -> dict[str, Any]:
-    """What is known, without the time: the log has its own."""
-    facts = asdict(outcome)
-    return {name: value for name, value in facts.items() if value is not None and name not in {"at", "kind"}}
+    return {name: value for name in _LOGGED if (value := getattr(outcome, name)) is not None}
