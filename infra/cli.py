@@ -50,7 +50,7 @@ def serve() -> None:
 
 
 @app.command()
-def worker(name: Annotated[str, typer.Argument(help="relay, fanout, presence or ledger")]) -> None:
+def worker(name: Annotated[str, typer.Argument(help="relay, fanout, presence, sync or ledger")]) -> None:
     """Run one worker."""
     from workers.app import run_worker
 

@@ -7,5 +7,5 @@ from the store.
 
 from typing import Final
 
-WORKERS: Final = ("relay", "fanout", "presence", "ledger")
+WORKERS: Final = ("relay", "fanout", "presence", "sync", "ledger")
 """Every worker; each is the function `run` of the module of that name."""

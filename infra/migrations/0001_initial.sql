@@ -280,12 +280,14 @@ create table refusal (
     primary key (platform_id, country_code, party_id, module, owner_country_code, owner_party_id, object_id, evse_uid)
 );
 
--- What a receiver was filled with: each module that it may get, with the directory version under which all of it was marked.
+-- What a receiver was filled with: each module that it may get, the owners (CC/PARTY) whose objects were marked for it, and the
+-- directory version under which that was last done.
 create table receiver_fill (
     platform_id uuid not null references platform on delete cascade,
     country_code text not null,
     party_id text not null,
     module text not null,
+    owners text[] not null,
     directory_version bigint not null,
     filled_at timestamptz not null default now(),
     primary key (platform_id, country_code, party_id, module)
