@@ -17,7 +17,7 @@ from typing import Final
 
 import aiohttp
 
-from infra.dev import demo_exchange, demo_meet, demo_spread
+from infra.dev import demo_exchange, demo_meet, demo_return, demo_spread
 from infra.dev.demo_rig import DemoFailedError, Platform, Stage, data_path, start
 
 FOLDER: Final = Path(".demo")
@@ -41,6 +41,10 @@ STEPS: Final[tuple[tuple[str, Callable[[Stage], Awaitable[str]]], ...]] = (
     ("a CDR and its Location", demo_exchange.cdr),
     ("the relay is killed while authorizations run", demo_exchange.kill_relay),
     ("the story of one message", demo_exchange.story),
+    ("one eMSP is stopped", demo_return.stop_one),
+    ("five days of changes, and the fan-out worker is killed twice", demo_return.replay),
+    ("the eMSP returns", demo_return.come_back),
+    ("GET All gives the same set", demo_return.get_all),
 )
 
 
@@ -105,7 +109,7 @@ async def _stage(options: argparse.Namespace) -> AsyncIterator[Stage]:
             *(_platform(stage, name, "emsp", parties) for name, parties in EMSPS.items()),
         )
         for platform in made:
-            stack.push_async_callback(platform.process.stop)
+            stack.push_async_callback(_stop, platform)
             stage.platforms[platform.name] = platform
         yield stage
 
@@ -116,8 +120,16 @@ async def _platform(stage: Stage, name: str, role: str, parties: tuple[str, ...]
         words += ["--party", party]
     if role == "cpo":
         words += ["--load", data_path("wijchen-start.json.gz"), data_path("wijchen-tariffs.json.gz")]
+    else:
+        words += ["--state", str(stage.folder / f"{name}.json")]
+    stage.words[name] = tuple(words)
     process = await start(name, *words, log=stage.folder / f"{name}.log")
     return Platform(name, role, parties, process, stage.session)
+
+
+async def _stop(platform: Platform) -> None:
+    """Stop the process that it is now: it may be another one than at the start."""
+    await platform.process.stop()
 
 
 async def _keep(stage: Stage) -> None:

@@ -125,6 +125,13 @@ class Stage:
     is_raw: bool
     platforms: dict[str, Platform] = field(default_factory=dict)
     tokens: dict[str, str] = field(default_factory=dict)
+    words: dict[str, tuple[str, ...]] = field(default_factory=dict)
+    """How each platform was started."""
+
+    async def restart(self, name: str) -> None:
+        """Start a platform that was stopped: the same port and store, which its state file remembers."""
+        log = self.folder / f"{name}-again.log"
+        self.platforms[name].process = await start(name, *self.words[name], log=log)
 
     @property
     def data_dir(self) -> Path:

@@ -55,16 +55,10 @@ def _check_delivery(emsp: Platform, item: dict[str, Any], sent: dict[str, Any]) 
 
 async def patch_one_evse(stage: Stage) -> str:
     """An EVSE that has no recorded change begins to charge; the milliseconds until each eMSP knows."""
-    changed = {(change["location_id"], change.get("evse_uid")) for change in data("wijchen-changes.jsonl.gz")}
-    location = next(
-        entry
-        for entry in data("wijchen-start.json.gz")
-        if entry["party_id"] == "NUO" and not any((entry["id"], evse["uid"]) in changed for evse in entry["evses"])
-    )
-    evse = location["evses"][0]["uid"]
-    body = {"status": "CHARGING", "last_updated": "2026-06-02T12:00:00Z"}
+    path, body = charging_evse()
+    location_id, evse = path.split("/")[2:]
     cpo = stage.platforms["cpo-south"]
-    sent = await cpo.send("PATCH", "locations", f"NL/NUO/{location['id']}/{evse}", to=HUB, body=body)
+    sent = await cpo.send("PATCH", "locations", path, to=HUB, body=body)
     must(sent["accepted"], f"the PATCH was answered {sent['status']} {sent['body']}")
     delays = []
     for emsp in stage.of("emsp"):
@@ -72,10 +66,22 @@ async def patch_one_evse(stage: Stage) -> str:
         delays.append(_check_delivery(emsp, item, sent))
         shown = hops(stage, {"method": "PATCH", **sent}, item)
         held = await emsp.look("store/locations")
-        must(_status(held, location["id"], evse) == "CHARGING", f"{emsp.name} does not hold CHARGING")
-    hub = await stage.operate("object", "show", f"locations/NL/NUO/{location['id']}")
+        must(_status(held, location_id, evse) == "CHARGING", f"{emsp.name} does not hold CHARGING")
+    hub = await stage.operate("object", "show", f"locations/NL/NUO/{location_id}")
     must("CHARGING" in str(hub), "the hub does not hold CHARGING")
     return f"EVSE {evse[:12]}…: " + ", ".join(f"{delay:.0f} ms" for delay in delays) + shown
+
+
+def charging_evse() -> tuple[str, dict[str, Any]]:
+    """Which EVSE begins to charge, as the path of its PATCH, and the body of that."""
+    changed = {(change["location_id"], change.get("evse_uid")) for change in data("wijchen-changes.jsonl.gz")}
+    location = next(
+        entry
+        for entry in data("wijchen-start.json.gz")
+        if entry["party_id"] == "NUO" and not any((entry["id"], evse["uid"]) in changed for evse in entry["evses"])
+    )
+    path = f"NL/NUO/{location['id']}/{location['evses'][0]['uid']}"
+    return path, {"status": "CHARGING", "last_updated": "2026-06-02T12:00:00Z"}
 
 
 async def _one(platform: Platform, correlation_id: str) -> dict[str, Any]:
