@@ -68,6 +68,11 @@ class Settings(BaseSettings):
         256, ge=1, description="Calls under way from one relay to one platform, per traffic class"
     )
     receiver_concurrency: int = Field(8, ge=1, description="Requests in flight to one receiver, in all workers")
+    receiver_budget_bytes: int = Field(
+        16 * 2**20,
+        ge=2**16,
+        description="What may wait for one receiver in one worker; beyond it is marked, sent later as it then is",
+    )
     waiting_requests: int = Field(2000, ge=1, description="Most callers that one HTTP process lets wait")
 
     drain_seconds: float = Field(

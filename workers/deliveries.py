@@ -1,55 +1,50 @@
 """Delivers what the fan-out chose: every receiver through a lane of its own.
 
-A lane's order and limits are pure (`hub.delivery.lane`), as is what trouble means (`hub.delivery.health`); here are the attempts.
-Entitlement, URL and token are read from the directory right before each attempt, and the current state of a unit inside the
-slot. What a receiver in trouble cannot take is given up in one place (`_give_up`).
+A lane's order and limits are pure (`hub.delivery.lane`), as is what trouble means (`hub.delivery.health`); here are the attempts
+and what follows from them. A receiver that is parked (offline, breaker open, paused, asked to wait) gets nothing: what it misses
+is marked dirty (`workers.missed`), and sent as the current state when it is back (`workers.catchup`).
 
-Rules BP-05, BP-12, BP-13, BP-16, AU-13; decisions D-03, D-21, D-22.
+Rules BP-05, BP-12, BP-13, BP-16, AU-13; decisions D-03, D-10, D-13, D-21, D-22, D-28.
 """
 
 import asyncio
 import time
-import uuid
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
 from datetime import UTC, datetime
 from functools import partial
-from typing import Final
+from typing import Any, Final
 
 import asyncpg
 
-from hub.delivery.content import Content, current_content, raw_content
-from hub.delivery.health import Health, retry_after_seconds
-from hub.delivery.judge import Judgement, judge_answer, judge_failure
+from hub.delivery.content import Content, raw_content
+from hub.delivery.health import LONGEST_WAIT_SECONDS, Health, retry_after_seconds
 from hub.delivery.lane import Lane
-from hub.delivery.prepare import Attempt, prepare
-from hub.errors import PartnerError, StoreUnavailable
+from hub.errors import StoreUnavailable
 from hub.model.delivery import Entry, Place, Receiver
 from hub.model.envelope import Envelope
-from hub.model.outcome import Leg, Outcome, Verdict, object_name
-from hub.ocpi.headers import REQUEST_ID
-from hub.ocpi.modules import Interface, TrafficClass, segments
+from hub.model.outcome import Verdict
+from hub.model.unit import UnitKey
 from hub.routing.audience import Audiences
-from hub.routing.rewrite import join
-from hub.store.units import read_current
+from hub.store import marks, receivers
+from hub.store.receivers import Load, Refused
 from hub.telemetry import DELIVERIES, DELIVERIES_COALESCED, PARTNER_SECONDS, get_logger
 from workers.app import WorkerContext
+from workers.attempts import Attempted, Reading, attempt, is_unknown, read
+from workers.catchup import catch_up
+from workers.evidence import Evidence
+from workers.lines import Line
+from workers.missed import MissedWriter
+from workers.push_outcomes import delivery_outcome
+from workers.receivers import Receivers
 
 log = get_logger(__name__)
 
 _HOLD_SECONDS: Final = 0.5
+_TRIAL_MARGIN_SECONDS: Final = 5.0
+_ENTRY_BYTES: Final = 1024
+"""What an entry weighs beside its body."""
 _FINAL: Final = frozenset({Verdict.DELIVERED, Verdict.REFUSED})
-
-
-@dataclass(slots=True)
-class _Line:
-    """A receiver's lane, how it does, and when the hub itself lets the lane go on."""
-
-    receiver: Receiver
-    lane: Lane
-    health: Health
-    held_until: float = 0.0
-    alarm: asyncio.TimerHandle | None = None
+_AWAY: Final = (StoreUnavailable, asyncpg.PostgresError)
 
 
 class Deliveries:
@@ -64,22 +59,40 @@ class Deliveries:
         context: WorkerContext,
         *,
         log_epoch: str,
+        partitions: frozenset[int],
         limit: int,
         healths: dict[Receiver, Health],
+        known: Receivers,
+        evidence: Evidence,
         release: Callable[[Receiver, Place], None],
     ) -> None:
         self._context = context
         self._log_epoch = log_epoch
+        self._partitions = sorted(partitions)
         self._limit = limit
         self._healths = healths
+        self._receivers = known
+        self._evidence = evidence
         self._release = release
         self._patience = context.settings.push_seconds
         self._audiences = Audiences(context.keeper.current)
-        self._lines: dict[Receiver, _Line] = {}
+        self._lines: dict[Receiver, Line] = {}
         self._tasks: set[asyncio.Task[None]] = set()
+        self._writer = MissedWriter(context.store)
+        self._refused: set[tuple[Receiver, UnitKey]] = set()
         self._being_stored: Mapping[int, range] = {}
         self._offered = asyncio.Event()
         self._is_closing = False
+
+    async def begin(self) -> None:
+        """Read what receivers have refused of these partitions, then write whatever comes.
+
+        Raises:
+            StoreUnavailable: Postgres did not answer.
+        """
+        async with self._context.store.connection() as connection:
+            self._refused = await receivers.read_refused(connection, self._partitions)
+        self._spawn(self._writer.write_for_ever())
 
     @property
     def waiting(self) -> tuple[int, int]:
@@ -87,14 +100,17 @@ class Deliveries:
         lanes = [line.lane for line in self._lines.values()]
         return sum(lane.waiting for lane in lanes), sum(lane.waiting_bytes for lane in lanes)
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether nothing waits and nothing is under way."""
-        return all(line.lane.is_idle for line in self._lines.values())
+    def loads(self) -> list[Load]:
+        """What waits in each lane that is not idle."""
+        busy = [(line.receiver, line.lane) for line in self._lines.values() if not line.lane.is_idle]
+        return [Load(who, lane.in_flight, lane.waiting, lane.waiting_bytes, lane.oldest) for who, lane in busy]
 
-    def audience(self, envelope: Envelope) -> Iterable[Receiver]:
-        """Who receives a push by the directory as it is now."""
-        return self._known().of(envelope.platform_id, envelope.from_party, envelope.module)
+    def audience(self, envelope: Envelope, *, is_touch: bool) -> Iterable[Receiver]:
+        """Who receives a push by the directory as it is now; a touch leaves out who does not want it (D-28)."""
+        found = self._known().of(envelope.platform_id, envelope.from_party, envelope.module)
+        if not is_touch:
+            return found
+        return [receiver for receiver in found if not self._receivers.standing(receiver).skips_touches]
 
     def expect(self, offsets: Mapping[int, range]) -> None:
         """Records of these offsets by partition are being stored; `pump` says that they were offered.
@@ -106,13 +122,20 @@ class Deliveries:
         self._offered.clear()
 
     def offer(self, receivers: Iterable[Receiver], entry: Entry) -> None:
-        """Put a record into the lanes of its receivers; `pump` sends."""
+        """Put a record into the lanes of its receivers; `pump` sends. Who is parked misses it."""
         for receiver in receivers:
-            lane = self._line(receiver).lane
+            line = self._line(receiver)
+            why = self._parked(line)
+            if why is not None:
+                self._miss(line, [entry], why)
+                continue
+            lane = line.lane
             saved = lane.coalesced
-            lane.offer(entry)
+            lane.offer(self._for_refuser(receiver, entry))
             if lane.coalesced > saved:
                 DELIVERIES_COALESCED.inc(lane.coalesced - saved)
+            if lane.waiting_bytes + lane.waiting * _ENTRY_BYTES > self._context.settings.receiver_budget_bytes:
+                self._miss(line, lane.withdraw(), "too much waits for it")
 
     def pump(self) -> None:
         """What was expected is offered: start as many requests as all lanes let go now."""
@@ -121,14 +144,46 @@ class Deliveries:
         for line in self._lines.values():
             self._pump(line)
 
+    async def look(self) -> None:
+        """See who has been parked or is back, who catches up, and whose trial is due.
+
+        Raises:
+            StoreUnavailable: Postgres did not answer.
+        """
+        for line in self._lines.values():
+            self._pump(line)
+        audiences, now = self._known(), time.monotonic()
+        flowing, due = [], []
+        for receiver in audiences.receivers:
+            standing, platform = self._receivers.standing(receiver), audiences.directory.platforms[receiver.platform_id]
+            if standing.parked(platform, now) is None:
+                flowing.append(receiver)
+            elif standing.may_be_tried(platform, now) and not self._is_tried(receiver):
+                due.append(receiver)
+        async with self._context.store.connection() as connection:
+            marked = await marks.waiting(connection, [*flowing, *due], self._partitions)
+        for receiver in due:
+            if receiver in marked or not self._receivers.standing(receiver).catches_up:
+                await self._try(receiver)
+        for receiver in flowing:
+            if receiver in marked:
+                self._catch_up(self._line(receiver))
+            elif receiver in self._lines and self._lines[receiver].catching_up is None:
+                self._lines[receiver].has_marks = False
+
     async def finish(self, timeout: float) -> None:
         """Start nothing more and let what is under way end; what then still runs is cut off."""
         self._is_closing = True
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout)
+        under_way = {task for task in self._tasks if task.get_name() == "delivery"}
+        if under_way:
+            await asyncio.wait(under_way, timeout=timeout)
         tasks = list(self._tasks)
         self.cut_off()
         await asyncio.gather(*tasks, return_exceptions=True)
+        try:
+            await self._writer.flush()
+        except _AWAY as error:
+            log.warning("marks.not_written", error=repr(error))
 
     def cut_off(self) -> None:
         """End at once: the next owner of the partitions sends again what was under way."""
@@ -139,208 +194,306 @@ class Deliveries:
         for task in self._tasks:
             task.cancel()
 
+    def _spawn(self, work: Coroutine[Any, Any, None], name: str = "") -> asyncio.Task[None]:
+        task = asyncio.create_task(work, name=name)
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+        return task
+
     def _known(self) -> Audiences:
         directory = self._context.keeper.current
         if self._audiences.directory is not directory:
             self._audiences = Audiences(directory)
         return self._audiences
 
-    def _line(self, receiver: Receiver) -> _Line:
+    def _line(self, receiver: Receiver) -> Line:
         line = self._lines.get(receiver)
         if line is None:
             health = self._healths.setdefault(receiver, Health())
-            line = self._lines[receiver] = _Line(receiver, Lane(partial(self._release, receiver)), health)
+            line = self._lines[receiver] = Line(receiver, Lane(partial(self._release, receiver)), health)
         return line
 
-    def _pump(self, line: _Line) -> None:
-        if self._is_closing or not line.lane.is_ready:
-            return
-        now = time.monotonic()
-        allowed = 0 if now < line.held_until else line.health.allowed(now, self._limit)
-        while (entry := line.lane.take(allowed)) is not None:
-            task = asyncio.create_task(self._deliver(line, entry))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
-        if allowed == 0:
-            self._wake(line, max(line.held_until, line.health.next_try) - now)
+    def _parked(self, line: Line) -> str | None:
+        """Why a receiver gets nothing now; a trial is let through."""
+        platform = self._known().directory.platforms.get(line.receiver.platform_id)
+        if platform is None:
+            return "not connected"
+        why = self._receivers.standing(line.receiver).parked(platform, time.monotonic())
+        is_let_through = line.is_trial and self._receivers.standing(line.receiver).is_open
+        return None if is_let_through and why == "in trouble for too long" else why
 
-    def _wake(self, line: _Line, seconds: float) -> None:
+    def _for_refuser(self, receiver: Receiver, entry: Entry) -> Entry:
+        """What a receiver gets of a unit that it refused before: the current state, whole where it refused the whole (BP-16)."""
+        if (receiver, entry.key.root) in self._refused:
+            return entry.as_whole() if not entry.is_loose else entry
+        return entry.as_current() if (receiver, entry.key) in self._refused and not entry.is_loose else entry
+
+    def _is_tried(self, receiver: Receiver) -> bool:
+        return receiver in self._lines and self._lines[receiver].is_trial
+
+    async def _try(self, receiver: Receiver) -> None:
+        """Begin a trial of a receiver whose breaker is open, unless another worker has it."""
+        if await self._receivers.claim_trial(receiver, self._patience + _TRIAL_MARGIN_SECONDS):
+            line = self._line(receiver)
+            line.is_trial = True
+            self._catch_up(line)
+
+    def _catch_up(self, line: Line) -> None:
+        line.has_marks = True
+        if line.catching_up is None and not self._is_closing:
+            line.catching_up = self._spawn(self._feed(line))
+
+    async def _feed(self, line: Line) -> None:
+        try:
+            await catch_up(self._context.store, line, self._partitions, self._pump)
+        except _AWAY as error:
+            log.warning("marks.not_read", to_party=str(line.receiver.party), error=repr(error))
+        finally:
+            line.catching_up = None
+            if line.lane.is_idle and self._receivers.standing(line.receiver).catches_up:
+                line.is_trial = False
+
+    def _pump(self, line: Line) -> bool:
+        """Start what may be sent now; False where the receiver gets nothing."""
+        why = self._parked(line)
+        if why is not None:
+            self._miss(line, line.lane.withdraw(), why)
+            line.room.set()
+            return False
+        if self._is_closing or not line.lane.is_ready:
+            return not self._is_closing
+        now = time.monotonic()
+        limit = 1 if line.is_trial else self._limit
+        allowed = 0 if now < line.held_until else line.health.allowed(now, limit)
+        while (entry := line.lane.take(allowed)) is not None:
+            self._spawn(self._deliver(line, entry), "delivery")
+        line.watch_room()
+        if allowed == 0:
+            self._wake(line, max(line.held_until, line.health.rests_until) - now)
+        return True
+
+    def _wake(self, line: Line, seconds: float) -> None:
         if line.alarm is not None:
             line.alarm.cancel()
         line.alarm = asyncio.get_running_loop().call_later(seconds + 0.001, self._pump, line)
 
-    async def _deliver(self, line: _Line, entry: Entry) -> None:
+    async def _deliver(self, line: Line, entry: Entry) -> None:
         try:
             await self._attempt(line, entry)
-        except (StoreUnavailable, asyncpg.PostgresError) as error:
+        except _AWAY as error:
             log.warning("current.not_read", to_party=str(line.receiver.party), error=str(error))
             self._hold(line, entry)
         except Exception:
-            log.exception("delivery.failed", to_party=str(line.receiver.party), object=_subject(entry.envelope))
-            self._give_up(line, [entry], Verdict.TROUBLED, "a fault of the hub")
-            line.lane.done(entry)
+            log.exception("delivery.failed", to_party=str(line.receiver.party), module=entry.key.module)
+            self._put_aside(line, entry, "a fault of the hub")
         self._pump(line)
 
-    async def _attempt(self, line: _Line, entry: Entry) -> None:
+    async def _attempt(self, line: Line, entry: Entry) -> None:
         """One attempt, with the directory as it is when the request is made."""
-        content = raw_content(entry) if entry.is_raw else await self._read_current(line, entry)
-        audiences, envelope = self._known(), entry.envelope
-        if not self._context.keeper.may_send:
+        reading = None if entry.is_raw else await self._read(line, entry)
+        content = raw_content(entry) if reading is None else reading.content
+        why = self._parked(line)
+        if why is not None:
+            self._put_aside(line, entry, why)
+        elif not self._context.keeper.may_send:
             self._hold(line, entry)
-            return
-        if line.receiver not in audiences.of(envelope.platform_id, envelope.from_party, envelope.module):
-            self._note(line, entry, "delivery.withdrawn", Verdict.UNREACHABLE, "not entitled or not connected any more")
+        elif reading is not None and entry.place is None and not reading.seen:
             line.lane.done(entry)
-            return
-        if content is None:
-            self._note(line, entry, "delivery.withdrawn", Verdict.UNREACHABLE, "nothing is held of it any more")
-            line.lane.done(entry)
-            return
-        attempt = self._request(audiences, line.receiver, entry, content)
-        started = time.monotonic()
-        judgement = await self._send(attempt)
-        seconds = time.monotonic() - started
-        PARTNER_SECONDS.labels(envelope.module).observe(seconds)
-        self._note_attempt(line, entry, judgement, attempt.headers[REQUEST_ID], seconds)
-        self._settle(line, entry, judgement)
+        elif content is None or not self._is_entitled(line.receiver, entry, content):
+            self._withdraw(
+                line, entry, reading, "nothing is held of it" if content is None else "not entitled any more"
+            )
+        else:
+            directory = self._known().directory
+            made = await attempt(
+                self._context.partners,
+                directory,
+                line.receiver,
+                entry,
+                content,
+                self._patience,
+                self._evidence,
+                shows_trace=self._context.settings.trace_partners,
+            )
+            PARTNER_SECONDS.labels(entry.key.module).observe(made.seconds)
+            self._note_attempt(line, entry, content, made)
+            await self._settle(line, entry, content, reading, made)
 
-    async def _read_current(self, line: _Line, entry: Entry) -> Content | None:
-        async with self._context.store.connection() as connection:
-            found = await read_current(connection, entry.key)
-        expected = self._being_stored.get(entry.place.partition, ())
-        offsets = [unit.offset for unit in found if unit.epoch == self._log_epoch]
-        if any(offset in expected for offset in offsets):
+    async def _read(self, line: Line, entry: Entry) -> Reading:
+        """The current state; what it shows is offered to the lane before it is sent."""
+        with_marks = line.has_marks or entry.place is None
+        made = await read(self._context.store, line.receiver, entry, with_marks=with_marks)
+        offsets = {unit.offset for unit in made.found if unit.epoch == self._log_epoch}
+        shown = self._being_stored.values()
+        if any(offset in stored for stored in shown for offset in offsets):
             await self._offered.wait()
         line.lane.shows(entry, max(offsets, default=-1))
-        return current_content(entry, found)
+        seen = [marking for marking in made.seen if not self._writer.is_being_cleared(marking)]
+        return Reading(made.key, made.content, seen, made.found)
 
-    def _request(self, audiences: Audiences, receiver: Receiver, entry: Entry, content: Content) -> Attempt:
-        """TO the receiving party, FROM the hub, a new request id, the sender's correlation id."""
-        envelope = entry.envelope
-        platform = audiences.directory.platforms[receiver.platform_id]
-        assert platform.token is not None, "an audience holds only platforms with a token"
-        return prepare(
-            method=content.method,
-            url=join(platform.endpoints[envelope.module, Interface.RECEIVER], content.tail, envelope.query),
-            body=content.body,
-            content_type=envelope.content_type,
-            token=platform.token,
-            to_party=receiver.party,
-            from_party=audiences.directory.hub_party,
-            request_id=str(uuid.uuid4()),
-            correlation_id=envelope.correlation_id,
+    def _is_entitled(self, receiver: Receiver, entry: Entry, content: Content) -> bool:
+        return receiver in self._known().of(content.origin, entry.key.owner, entry.key.module)
+
+    async def _settle(
+        self, line: Line, entry: Entry, content: Content, reading: Reading | None, made: Attempted
+    ) -> None:
+        """Release the record, write down what became of it, or let it wait for a receiver in trouble."""
+        if made.judgement.verdict in _FINAL:
+            await self._take_for_well(line)
+            self._take_answer(line, entry, content, reading, made)
+        elif await self._has_new_token(line, made):
+            line.lane.again(entry, None)
+        else:
+            await self._take_for_troubled(line, entry, made)
+
+    async def _take_for_well(self, line: Line) -> None:
+        if line.health.troubled_since is not None:
+            log.info("receiver.answers_again", to_party=str(line.receiver.party))
+        line.health.well(time.monotonic())
+        if self._receivers.standing(line.receiver).is_open:
+            await self._receivers.close(line.receiver)
+            line.is_trial = False
+
+    def _take_answer(
+        self, line: Line, entry: Entry, content: Content, reading: Reading | None, made: Attempted
+    ) -> None:
+        """The receiver judged the content: taken, refused, or refused since it does not know the object."""
+        key = entry.key if reading is None else reading.key
+        receiver, partition = line.receiver, self._partition(entry, reading)
+        if reading is not None:
+            self._writer.clear(reading.seen)
+        is_taken = made.judgement.verdict is Verdict.DELIVERED or (
+            content.method == "DELETE" and is_unknown(made.judgement)
         )
-
-    async def _send(self, attempt: Attempt) -> Judgement:
-        body = attempt.body or None
-        try:
-            came = await self._context.partners.send(
-                attempt.method, attempt.url, attempt.headers, body, timeout=self._patience
-            )
-        except PartnerError as error:
-            return judge_failure(error, datetime.now(UTC))
-        return judge_answer(
-            http_status=came.http_status,
-            headers=came.headers,
-            content=came.body,
-            method=attempt.method,
-            traffic=TrafficClass.PUSH,
-            now=datetime.now(UTC),
-        )
-
-    def _settle(self, line: _Line, entry: Entry, judgement: Judgement) -> None:
-        """Release the record, or keep it for a receiver in trouble until patience has run out."""
-        lane, health = line.lane, line.health
-        if judgement.verdict in _FINAL:
-            if health.troubled_since is not None:
-                log.info("receiver.recovered", to_party=str(line.receiver.party))
-            health.well()
-            lane.done(entry)
+        if is_taken:
+            if (receiver, key) in self._refused:
+                self._refused.discard((receiver, key))
+                self._writer.accept(receiver, key)
+            line.lane.done(entry)
             return
-        now = time.monotonic()
+        line.lane.land(entry)
+        release = partial(line.lane.release, entry)
+        if is_unknown(made.judgement) and (key.evse_uid or content.method == "PATCH") and not entry.is_loose:
+            line.has_marks = True
+            self._writer.miss(receiver, key.root, partition, release)
+            return
+        self._refused.add((receiver, key))
+        judgement = made.judgement
+        self._writer.refuse(
+            Refused(
+                receiver,
+                key,
+                partition,
+                content.method,
+                judgement.http_status,
+                judgement.ocpi_status,
+                judgement.detail,
+                made.correlation_id,
+            ),
+            release,
+        )
+
+    def _partition(self, entry: Entry, reading: Reading | None) -> int:
+        """Whose records are about the entry's unit."""
+        if entry.place is not None:
+            return entry.place.partition
+        assert reading is not None, "what a mark asks for is read"
+        return reading.found[0].partition
+
+    async def _has_new_token(self, line: Line, made: Attempted) -> bool:
+        """After a 401 or 403: whether the directory, read anew, holds another token than the one that was shown (AU-13)."""
+        if made.judgement.partner_http_status not in {401, 403}:
+            return False
+        await self._context.keeper.refresh()
+        platform = self._known().directory.platforms.get(line.receiver.platform_id)
+        return platform is not None and platform.token is not None and not made.used(platform)
+
+    async def _take_for_troubled(self, line: Line, entry: Entry, made: Attempted) -> None:
+        now, health, judgement = time.monotonic(), line.health, made.judgement
         if health.troubled_since is None:
             log.warning("receiver.troubled", to_party=str(line.receiver.party), verdict=judgement.verdict.value)
-        health.trouble(now, retry_after=retry_after_seconds(judgement.headers.get("retry-after")))
-        if health.is_lost(now, self._patience):
-            others = lane.withdraw()
-            self._give_up(line, [entry, *others], judgement.verdict, "the receiver is in trouble for too long")
-            lane.done(entry)
-            for other in others:
-                lane.release(other)
-        elif entry.tried_at is not None and now - entry.tried_at > self._patience:
-            self._give_up(line, [entry], judgement.verdict, "this request meets trouble for too long")
-            lane.done(entry)
+        health.trouble(now, began=made.began)
+        seconds = retry_after_seconds(judgement.headers.get("retry-after"), datetime.now(UTC))
+        if seconds is not None and seconds > LONGEST_WAIT_SECONDS:
+            await self._receivers.ask(line.receiver, seconds)
+        elif line.is_trial or health.opens_breaker(now, self._patience):
+            line.is_trial = False
+            await self._receivers.open(line.receiver, judgement.detail or f"HTTP {judgement.http_status}")
+        why = self._parked(line)
+        if why is not None or (entry.tried_at is not None and now - entry.tried_at > self._patience):
+            self._put_aside(line, entry, why or "this request meets trouble for too long")
+            if judgement.verdict is Verdict.TROUBLED:
+                await self._put_off(line.receiver, entry.key)
         else:
-            lane.again(entry, now)
+            line.lane.again(entry, now)
 
-    def _hold(self, line: _Line, entry: Entry) -> None:
+    async def _put_off(self, receiver: Receiver, key: UnitKey) -> None:
+        """The receiver answers, but not to this: the next trial takes another unit first."""
+        async with self._context.store.connection() as connection:
+            await marks.put_off(connection, receiver, key)
+
+    def _hold(self, line: Line, entry: Entry) -> None:
         """The hub itself cannot go on now: the lane waits, its receiver had no part in it."""
         line.held_until = time.monotonic() + _HOLD_SECONDS
         line.lane.again(entry, None)
 
-    def _give_up(self, line: _Line, entries: Sequence[Entry], verdict: Verdict, why: str) -> None:
-        """What the receiver will not get from these records; they are released right after (BP-16)."""
-        log.warning("deliveries.given_up", to_party=str(line.receiver.party), count=len(entries), reason=why)
+    def _put_aside(self, line: Line, entry: Entry, why: str) -> None:
+        """The entry under way is not delivered: its receiver misses it."""
+        line.lane.land(entry)
+        self._miss(line, [entry], why)
+
+    def _miss(self, line: Line, entries: Sequence[Entry], why: str) -> None:
+        """Mark for a receiver what it did not get of these records; they are released when that is written (BP-16).
+
+        What a mark asked for is marked still.
+        """
         for entry in entries:
-            self._note(line, entry, "delivery.given_up", verdict, why)
+            if entry.place is None:
+                continue
+            release = partial(line.lane.release, entry)
+            if self._receivers.standing(line.receiver).catches_up:
+                line.has_marks = True
+                self._writer.miss(line.receiver, entry.key, entry.place.partition, release)
+                self._note(line, entry, "delivery.parked", why)
+            else:
+                release()
+                self._note(line, entry, "delivery.given_up", why)
 
-    def _note(self, line: _Line, entry: Entry, kind: str, verdict: Verdict, detail: str) -> None:
-        DELIVERIES.labels(verdict.value).inc()
-        outcome = outcome_of(entry.envelope, kind, verdict, receiver=line.receiver, detail=detail)
-        self._context.outcomes.note(outcome)
+    def _withdraw(self, line: Line, entry: Entry, reading: Reading | None, why: str) -> None:
+        """Nothing is to be sent any more."""
+        if reading is not None:
+            self._writer.clear(reading.seen)
+        if entry.place is not None:
+            self._note(line, entry, "delivery.withdrawn", why)
+        line.lane.done(entry)
 
-    def _note_attempt(self, line: _Line, entry: Entry, judgement: Judgement, request_id: str, seconds: float) -> None:
+    def _note(self, line: Line, entry: Entry, kind: str, detail: str) -> None:
+        assert entry.envelope is not None, "only a record has a story"
+        DELIVERIES.labels(Verdict.UNREACHABLE.value).inc()
+        correlation_id = entry.envelope.correlation_id
+        self._context.outcomes.note(
+            delivery_outcome(
+                line.receiver, entry, kind, Verdict.UNREACHABLE, correlation_id=correlation_id, detail=detail
+            )
+        )
+
+    def _note_attempt(self, line: Line, entry: Entry, content: Content, made: Attempted) -> None:
+        judgement = made.judgement
         DELIVERIES.labels(judgement.verdict.value).inc()
         detail = judgement.detail if entry.is_raw else f"current state; {judgement.detail}".rstrip("; ")
-        outcome = outcome_of(
-            entry.envelope,
-            "delivery.attempted",
-            judgement.verdict,
-            receiver=line.receiver,
-            request_id=request_id,
-            http_status=judgement.http_status if judgement.is_partners else None,
-            ocpi_status=judgement.ocpi_status,
-            detail=detail or None,
-            elapsed_ms=seconds * 1000,
+        self._context.outcomes.note(
+            delivery_outcome(
+                line.receiver,
+                entry,
+                "delivery.attempted",
+                judgement.verdict,
+                correlation_id=made.correlation_id,
+                request_id=made.request_id,
+                version=self._known().directory.platforms[line.receiver.platform_id].version,
+                method=content.method,
+                http_status=judgement.http_status if judgement.is_partners else None,
+                ocpi_status=judgement.ocpi_status,
+                detail=detail,
+                elapsed_ms=made.seconds * 1000,
+            )
         )
-        self._context.outcomes.note(outcome)
-
-
-def outcome_of(
-    envelope: Envelope,
-    kind: str,
-    verdict: Verdict,
-    *,
-    receiver: Receiver | None = None,
-    request_id: str = "",
-    http_status: int | None = None,
-    ocpi_status: int | None = None,
-    detail: str | None = None,
-    elapsed_ms: float | None = None,
-) -> Outcome:
-    """What one step of a push came to; without a receiver it is about the push itself."""
-    return Outcome(
-        at=int(time.time() * 1000),
-        outcome_id=str(uuid.uuid4()),
-        correlation_id=envelope.correlation_id,
-        request_id=request_id or envelope.request_id,
-        leg=Leg.FANOUT,
-        kind=kind,
-        verdict=verdict,
-        platform_id=receiver.platform_id if receiver else envelope.platform_id,
-        from_party=str(envelope.from_party),
-        to_party=str(receiver.party) if receiver else None,
-        ocpi_version=envelope.version,
-        module=envelope.module,
-        interface=envelope.interface.value,
-        method=envelope.method,
-        object=_subject(envelope),
-        http_status=http_status,
-        ocpi_status=ocpi_status,
-        detail=detail,
-        elapsed_ms=elapsed_ms,
-    )
-
-
-def _subject(envelope: Envelope) -> str:
-    return object_name(envelope.module, *segments(envelope.tail))

@@ -8,6 +8,7 @@ Rules BP-*, OB-*; decisions D-11, D-12, D-28.
 """
 
 import asyncio
+import contextlib
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import UTC, datetime
@@ -28,15 +29,29 @@ from hub.model.delivery import Entry, Place, Receiver
 from hub.model.envelope import Envelope
 from hub.model.outcome import Verdict
 from hub.routing.push import read_push
+from hub.store.receivers import report_load
 from hub.store.units import store_changes
-from hub.telemetry import PUSHES_STORED, get_logger
+from hub.telemetry import (
+    DELIVERIES_IN_FLIGHT,
+    DELIVERIES_WAITING,
+    DELIVERIES_WAITING_BYTES,
+    PUSHES_STORED,
+    STORE_BATCH_PUSHES,
+    STORE_BATCH_SECONDS,
+    get_logger,
+)
 from workers.app import WorkerContext
-from workers.deliveries import Deliveries, outcome_of
+from workers.deliveries import Deliveries
+from workers.evidence import Evidence
+from workers.push_outcomes import push_outcome
+from workers.receivers import Receivers
 
 log = get_logger(__name__)
 
 _COMMIT_SECONDS: Final = 0.05
 _STORE_RETRY_SECONDS: Final = 0.5
+_LOOK_SECONDS: Final = 0.5
+_LOADS_KEPT_SECONDS: Final = 5.0
 _FINISH_SECONDS: Final = 5.0
 _MOST_BATCHES: Final = 4
 _MOST_WAITING: Final = 100_000
@@ -64,7 +79,13 @@ class _Assignment:
     """Everything that belongs to the partitions as they are assigned now."""
 
     def __init__(
-        self, partitions: frozenset[int], context: WorkerContext, epoch: str, healths: dict[Receiver, Health]
+        self,
+        partitions: frozenset[int],
+        context: WorkerContext,
+        epoch: str,
+        healths: dict[Receiver, Health],
+        known: Receivers,
+        evidence: Evidence,
     ) -> None:
         everything = context.topics.partitions(PUSHES)
         self.partitions = partitions
@@ -73,10 +94,14 @@ class _Assignment:
         self.deliveries = Deliveries(
             context,
             log_epoch=epoch,
+            partitions=partitions,
             limit=max(1, context.settings.receiver_concurrency * len(partitions) // everything),
             healths=healths,
+            known=known,
+            evidence=evidence,
             release=self._release,
         )
+        self.has_begun = asyncio.Event()
         self.is_over = False
 
     def _release(self, receiver: Receiver, place: Place) -> None:
@@ -87,6 +112,18 @@ class _Assignment:
         self.is_over = True
         self.batches.clear()
         self.deliveries.cut_off()
+        self.has_begun.set()
+
+    async def look(self) -> None:
+        """Begin if that is still to be done, then see who is parked, back or catching up.
+
+        Raises:
+            StoreUnavailable: Postgres did not answer.
+        """
+        if not self.has_begun.is_set():
+            await self.deliveries.begin()
+            self.has_begun.set()
+        await self.deliveries.look()
 
 
 class Fanout:
@@ -104,8 +141,11 @@ class Fanout:
         )
         self._epoch = ""
         self._healths: dict[Receiver, Health] = {}
-        self._now = _Assignment(frozenset(), context, "", self._healths)
+        self._receivers = Receivers(context.store)
+        self._evidence = Evidence(context.store)
+        self._now = self._new_assignment(frozenset())
         self._arrived = asyncio.Event()
+        self._to_look = asyncio.Event()
         self._is_paused = False
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -114,11 +154,15 @@ class Fanout:
 
         Raises:
             LogUnavailable: the broker does not answer.
+            StoreUnavailable: Postgres does not.
         """
         self._epoch = await self._consumer.log_epoch()
+        await self._receivers.refresh()
+        self._evidence.start()
         self._tasks = [
             asyncio.create_task(self._process_for_ever(), name="fanout"),
             asyncio.create_task(self._commit_for_ever(), name="fanout offsets"),
+            asyncio.create_task(self._look_for_ever(), name="fanout receivers"),
         ]
         await self._consumer.start()
 
@@ -142,13 +186,18 @@ class Fanout:
         await self._commit(self._now)
         self._now.end()
         await self._consumer.stop()
+        await self._evidence.stop()
 
     def _assign(self, partitions: frozenset[int]) -> None:
         """Begin anew with these partitions; requests under way for the old ones are cut off, their owner repeats them."""
         self._now.end()
-        self._now = _Assignment(partitions, self._context, self._epoch, self._healths)
+        self._now = self._new_assignment(partitions)
         self._is_paused = False
+        self._to_look.set()
         log.info("partitions.assigned", partitions=sorted(partitions))
+
+    def _new_assignment(self, partitions: frozenset[int]) -> _Assignment:
+        return _Assignment(partitions, self._context, self._epoch, self._healths, self._receivers, self._evidence)
 
     async def _take(self, records: Sequence[Record]) -> None:
         ours = [record for record in records if record.partition in self._now.partitions]
@@ -175,6 +224,9 @@ class Fanout:
             self._arrived.clear()
             while self._now.batches:
                 assignment = self._now
+                await assignment.has_begun.wait()
+                if not assignment.batches:
+                    break
                 await self._process(assignment, assignment.batches.popleft())
                 self._press()
 
@@ -206,20 +258,28 @@ class Fanout:
         bad: dict[Place, Invalid] = {}
         for record in records:
             appended_at = datetime.fromtimestamp(record.timestamp_ms / 1000, UTC)
-            position = Position(self._epoch, record.offset, appended_at)
+            position = Position(self._epoch, record.offset, appended_at, record.partition)
             try:
                 envelope = decode(record)
-                pushes[_place(record)] = envelope, read_push(envelope), position
+                change = read_push(envelope, accepts_stale=self._accepts_stale(envelope))
+                pushes[_place(record)] = envelope, change, position
             except Invalid as error:
                 bad[_place(record)] = error
         return pushes, bad
+
+    def _accepts_stale(self, envelope: Envelope) -> bool:
+        platform = self._context.keeper.current.platforms.get(envelope.platform_id)
+        return platform is not None and platform.accepts_stale
 
     async def _store(self, assignment: _Assignment, pushes: Mapping[Place, Push]) -> dict[Place, Applied | Invalid]:
         """Store a batch, however long the database is away; empty when the assignment ended meanwhile."""
         changes = [(change, position) for _, change, position in pushes.values()]
         while not assignment.is_over:
             try:
-                return dict(zip(pushes, await store_changes(self._context.store, changes), strict=True))
+                with STORE_BATCH_SECONDS.time():
+                    made = await store_changes(self._context.store, changes)
+                STORE_BATCH_PUSHES.observe(len(changes))
+                return dict(zip(pushes, made, strict=True))
             except (StoreUnavailable, asyncpg.PostgresError) as error:
                 log.warning("pushes.not_stored", count=len(changes), error=repr(error))
                 await asyncio.sleep(_STORE_RETRY_SECONDS)
@@ -227,7 +287,9 @@ class Fanout:
 
     def _spread(self, assignment: _Assignment, place: Place, envelope: Envelope, change: Change, made: Applied) -> None:
         """Offer a stored push to every receiver of its audience."""
-        receivers = () if made.sending is Sending.NOTHING else tuple(assignment.deliveries.audience(envelope))
+        receivers: tuple[Receiver, ...] = ()
+        if made.sending is not Sending.NOTHING:
+            receivers = tuple(assignment.deliveries.audience(envelope, is_touch=made.is_touch))
         assignment.windows[place.partition].add(place.offset, receivers)
         is_raw = made.sending is Sending.RAW
         entry = Entry(
@@ -240,16 +302,40 @@ class Fanout:
         )
         assignment.deliveries.offer(receivers, entry if is_raw else entry.as_current())
         kinds = set(made.results)
-        for kind in kinds:
-            PUSHES_STORED.labels(kind.value).inc()
+        for result in kinds:
+            PUSHES_STORED.labels(result.value).inc()
         is_stale = kinds == {Result.STALE}
-        outcome = outcome_of(
-            envelope,
-            "push.stale" if is_stale else "push.stored",
-            Verdict.STALE if is_stale else Verdict.ACCEPTED,
-            detail=f"{', '.join(sorted(kinds))}; {len(receivers)} receivers",
-        )
-        self._context.outcomes.note(outcome)
+        kind, verdict = ("push.stale", Verdict.STALE) if is_stale else ("push.stored", Verdict.ACCEPTED)
+        detail = f"{', '.join(sorted(kinds))}; {len(receivers)} receivers"
+        self._context.outcomes.note(push_outcome(envelope, kind, verdict, detail))
+
+    async def _look_for_ever(self) -> None:
+        """See twice a second how the receivers do, and say what waits for them."""
+        while True:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_LOOK_SECONDS):
+                    await self._to_look.wait()
+            self._to_look.clear()
+            assignment = self._now
+            try:
+                await self._receivers.refresh()
+                await assignment.look()
+                await self._report(assignment)
+            except (StoreUnavailable, asyncpg.PostgresError) as error:
+                log.warning("receivers.not_read", error=repr(error))
+
+    async def _report(self, assignment: _Assignment) -> None:
+        loads = assignment.deliveries.loads()
+        DELIVERIES_IN_FLIGHT.set(sum(load.in_flight for load in loads))
+        DELIVERIES_WAITING.set(sum(load.waiting for load in loads))
+        DELIVERIES_WAITING_BYTES.set(sum(load.waiting_bytes for load in loads))
+        async with self._context.store.connection() as connection:
+            await report_load(
+                connection,
+                self._context.keeper.process_id,
+                loads,
+                kept_seconds=_LOADS_KEPT_SECONDS,
+            )
 
     async def _commit_for_ever(self) -> None:
         while True:

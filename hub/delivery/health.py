@@ -1,63 +1,105 @@
-"""How a receiver does: how many requests it may get now, and when its trouble has lasted too long.
+"""How a receiver does: how many requests it may get now, and when its breaker opens.
 
 Trouble is no answer, or one that no OCPI platform in order gives (401, 403, 429, 5xx, no OCPI). While it lasts one request at a
-time tries, after pauses that grow; the receiver itself may ask for a longer pause by Retry-After.
+time tries, after pauses that grow. When it lasts, the breaker opens: nothing waits for this receiver any more, what it misses is
+marked dirty, and one trial at a time finds out when it is back. The breaker is shared by all workers (`Standing`).
 
-Rules AU-13, BP-16; decision D-21.
+Rules AU-13, BP-16; decisions D-10, D-21.
 """
 
 from dataclasses import dataclass
+from datetime import datetime
+from email.utils import parsedate_to_datetime
 from typing import Final
+
+from hub.model.directory import Platform, PlatformStatus
 
 FIRST_PAUSE_SECONDS: Final = 0.2
 LONGEST_PAUSE_SECONDS: Final = 2.0
-LONGEST_RETRY_AFTER_SECONDS: Final = 60.0
+LONGEST_RETRY_AFTER_SECONDS: Final = 3600.0
+LONGEST_WAIT_SECONDS: Final = 2.0
+"""A receiver that asks for a longer pause than this is parked until then."""
+TROUBLE_SECONDS: Final = 1.0
+TROUBLE_FAILURES: Final = 3
 
 
 @dataclass(slots=True)
 class Health:
-    """What the latest attempts told. Times are monotonic seconds."""
+    """What the latest attempts of this worker told. Times are monotonic seconds."""
 
     failures: int = 0
     troubled_since: float | None = None
     rests_until: float = 0.0
-    asked_until: float = 0.0
-    """Until when the receiver itself asked to be left alone: a success that was under way does not end that."""
+    well_at: float = 0.0
 
-    def well(self) -> None:
+    def well(self, now: float) -> None:
         """It answered as a platform that can judge the content: all trouble is over."""
         self.failures = 0
         self.troubled_since = None
         self.rests_until = 0.0
+        self.well_at = now
 
-    def trouble(self, now: float, *, retry_after: float | None = None) -> None:
-        """An attempt met trouble: the next one waits."""
+    def trouble(self, now: float, *, began: float) -> None:
+        """An attempt that began at `began` met trouble: the next one waits."""
         pause: float = min(FIRST_PAUSE_SECONDS * 2 ** min(self.failures, 8), LONGEST_PAUSE_SECONDS)
-        if retry_after is not None:
-            self.asked_until = max(self.asked_until, now + min(retry_after, LONGEST_RETRY_AFTER_SECONDS))
         self.failures += 1
         if self.troubled_since is None:
-            self.troubled_since = now
+            self.troubled_since = max(began, self.well_at)
         self.rests_until = max(self.rests_until, now + pause)
-
-    @property
-    def next_try(self) -> float:
-        """When the next attempt may begin."""
-        return max(self.rests_until, self.asked_until)
 
     def allowed(self, now: float, limit: int) -> int:
         """How many requests may be under way now, of `limit` in good health."""
-        if now < self.next_try:
+        if now < self.rests_until:
             return 0
         return limit if self.troubled_since is None else 1
 
-    def is_lost(self, now: float, patience: float) -> bool:
-        """Whether trouble has lasted longer than `patience` seconds, so that nothing should wait for it any more."""
-        return self.troubled_since is not None and now - self.troubled_since > patience
+    def opens_breaker(self, now: float, patience: float) -> bool:
+        """Whether nothing should wait for it any more: several failures in a row over a second, or one for all of `patience`."""
+        if self.troubled_since is None:
+            return False
+        lasted = now - self.troubled_since
+        return lasted >= patience or (lasted >= TROUBLE_SECONDS and self.failures >= TROUBLE_FAILURES)
 
 
-def retry_after_seconds(value: str | None) -> float | None:
-    """The seconds of a Retry-After header; None where there is none or it is no whole number (a date is not followed)."""
-    if value is None or not (value.isascii() and value.isdigit()) or len(value) > 9:
+@dataclass(frozen=True, slots=True)
+class Standing:
+    """What all workers know of a receiver. Times are monotonic seconds of this process; None: not so."""
+
+    is_paused: bool = False
+    is_open: bool = False
+    next_try_at: float = 0.0
+    asked_until: float = 0.0
+    catches_up: bool = True
+    skips_touches: bool = False
+
+    def parked(self, platform: Platform, now: float) -> str | None:
+        """Why nothing is sent to a receiver on this platform now and what it misses is marked; None while it gets everything."""
+        if platform.status is not PlatformStatus.CONNECTED or platform.token is None:
+            return "not connected"
+        if not platform.is_online:
+            return "offline"
+        if self.is_paused:
+            return "paused by an operator"
+        if now < self.asked_until:
+            return "asked to wait"
+        return "in trouble for too long" if self.is_open else None
+
+    def may_be_tried(self, platform: Platform, now: float) -> bool:
+        """Whether an open breaker alone parks it, and its next trial is due."""
+        is_due = self.is_open and now >= self.next_try_at
+        return is_due and self.parked(platform, now) == "in trouble for too long"
+
+
+def retry_after_seconds(value: str | None, now: datetime) -> float | None:
+    """The seconds that a Retry-After header asks for, in seconds or as a date, up to a bound; None where it says nothing."""
+    if value is None:
         return None
-    return float(value)
+    if value.isascii() and value.isdigit() and len(value) <= 9:
+        return min(float(value), LONGEST_RETRY_AFTER_SECONDS)
+    try:
+        moment = parsedate_to_datetime(value)
+    except (ValueError, TypeError):
+        return None
+    if moment.tzinfo is None:
+        return None
+    return min(max(0.0, (moment - now).total_seconds()), LONGEST_RETRY_AFTER_SECONDS)

@@ -5,7 +5,7 @@ Rules AU-13, AM-12, RT-16, RT-23, ST-10, ST-12, OF-04, OF-05; decisions D-03, D-
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -59,12 +59,21 @@ class Judgement:
     detail: str
     is_partners: bool
     """Whether the answer is the partner's own and not one of the hub."""
+    partner_http_status: int | None = None
+    """What the partner answered by HTTP, whatever the requester is told; None where it did not answer."""
 
 
 def judge_answer(
     *, http_status: int, headers: Mapping[str, str], content: bytes, method: str, traffic: TrafficClass, now: datetime
 ) -> Judgement:
     """Judge an answer that came; `headers` have lower-case names."""
+    judged = _judge(http_status, headers, content, method, traffic, now)
+    return replace(judged, partner_http_status=http_status)
+
+
+def _judge(
+    http_status: int, headers: Mapping[str, str], content: bytes, method: str, traffic: TrafficClass, now: datetime
+) -> Judgement:
     code = _ocpi_status(content)
     kept = _kept(headers)
     if http_status in _UNUSABLE:

@@ -2,7 +2,8 @@
 
 Within a root object order is kept and one request is under way at a time. Between owners the lane rotates, so that one storming
 CPO holds up nobody else. A second record for a unit that still waits takes the first one's place as *current*: nothing is ever
-overwritten but by newer state, and the receiver gets one request instead of two.
+overwritten but by newer state, and the receiver gets one request instead of two. What dirty marks ask for waits in the same
+queues, so that it keeps the same order.
 """
 
 from collections import OrderedDict
@@ -38,12 +39,22 @@ class Lane:
         self.in_flight = 0
         self.waiting = 0
         self.waiting_bytes = 0
+        self.waiting_marks = 0
         self.coalesced = 0
 
     @property
     def is_idle(self) -> bool:
         """Whether nothing waits and nothing is under way."""
         return not self._roots
+
+    @property
+    def oldest(self) -> int | None:
+        """When the record arrived that has waited or been under way longest, roughly; Unix milliseconds."""
+        queue = next(iter(self._roots.values()), None)
+        if queue is None:
+            return None
+        entry = queue.in_flight or next(iter(queue.waiting.values()))
+        return entry.envelope.received_at if entry.envelope is not None else None
 
     @property
     def is_ready(self) -> bool:
@@ -69,6 +80,23 @@ class Lane:
         self._count(entry, 1)
         self._settle(root, queue)
 
+    def offer_mark(self, key: UnitKey) -> None:
+        """Take what a dirty mark asks for: what waits for the unit brings it, as current, or it waits itself.
+
+        It never takes the place of a record: the mark may be taken away before its turn.
+        """
+        queue = self._roots.setdefault(key.root, _Queue())
+        entry = Entry.of_mark(key)
+        held = queue.waiting.get(_slot(entry))
+        if held is None:
+            queue.waiting[_slot(entry)] = entry
+            self._count(entry, 1)
+        elif held.is_raw:
+            self._count(held, -1)
+            queue.waiting[_slot(held)] = current = held.as_current()
+            self._count(current, 1)
+        self._settle(key.root, queue)
+
     def take(self, limit: int) -> Entry | None:
         """The next entry to send while fewer than `limit` are under way; owners take turns."""
         if self.in_flight >= limit or not self._ready:
@@ -82,7 +110,7 @@ class Lane:
         queue = self._roots[root]
         entry = queue.waiting.pop(next(iter(queue.waiting)))
         self._count(entry, -1)
-        if entry.place.offset < queue.shown and not entry.is_loose:
+        if entry.place is not None and entry.place.offset < queue.shown and not entry.is_loose:
             entry = entry.as_current()
         queue.in_flight = entry
         self.in_flight += 1
@@ -95,9 +123,12 @@ class Lane:
 
     def done(self, entry: Entry) -> None:
         """The entry under way is delivered, refused, given up or no longer wanted: its record is released."""
-        queue = self._land(entry)
-        self._release(entry.place)
-        self._settle(entry.key.root, queue)
+        self.land(entry)
+        self.release(entry)
+
+    def land(self, entry: Entry) -> None:
+        """The entry under way has ended; its record is released later, by `release`."""
+        self._settle(entry.key.root, self._land(entry))
 
     def again(self, entry: Entry, troubled_at: float | None) -> None:
         """The entry under way was not delivered: it waits in front of its root object, or gives way to a later one.
@@ -106,15 +137,18 @@ class Lane:
         is when the receiver was in trouble, None where it had no part in it.
         """
         queue = self._land(entry)
-        later = next((waiting for waiting in queue.waiting.values() if waiting.covers(entry)), None)
+        is_mark = entry.place is None
+        later = next((each for each in queue.waiting.values() if each.covers(entry) and (is_mark or each.place)), None)
         if later is None:
+            entry = self._take_mark(queue, entry)
             if entry.tried_at is None and troubled_at is not None:
                 entry = replace(entry, tried_at=troubled_at)
             queue.waiting = {_slot(entry): entry, **queue.waiting}
             self._count(entry, 1)
         else:
             self._supersede(entry, counted=False)
-            is_whole = later.replaces_all and not (later.is_raw and later.envelope.method == "PATCH")
+            is_patch = later.is_raw and later.envelope is not None and later.envelope.method == "PATCH"
+            is_whole = later.replaces_all and not is_patch
             if not is_whole:
                 self._bring_forward(queue, later)
         self._settle(entry.key.root, queue)
@@ -127,12 +161,13 @@ class Lane:
             if queue.in_flight is None:
                 del self._roots[root]
         self._ready.clear()
-        self.waiting = self.waiting_bytes = 0
+        self.waiting = self.waiting_bytes = self.waiting_marks = 0
         return gone
 
     def release(self, entry: Entry) -> None:
-        """Release the record of a withdrawn entry."""
-        self._release(entry.place)
+        """Release the record of an entry that was landed or withdrawn; a dirty mark has none."""
+        if entry.place is not None:
+            self._release(entry.place)
 
     def _land(self, entry: Entry) -> _Queue:
         queue = self._roots[entry.key.root]
@@ -140,6 +175,14 @@ class Lane:
         queue.in_flight = None
         self.in_flight -= 1
         return queue
+
+    def _take_mark(self, queue: _Queue, entry: Entry) -> Entry:
+        """What a mark asks for of the same unit is brought by the entry itself, as current."""
+        mark = queue.waiting.pop(_slot(entry), None)
+        if mark is None:
+            return entry
+        self._count(mark, -1)
+        return entry.as_current()
 
     def _bring_forward(self, queue: _Queue, entry: Entry) -> None:
         """Put a waiting entry in front, as current."""
@@ -152,12 +195,13 @@ class Lane:
     def _supersede(self, entry: Entry, *, counted: bool = True) -> None:
         if counted:
             self._count(entry, -1)
-        self.coalesced += 1
-        self._release(entry.place)
+        self.coalesced += entry.place is not None
+        self.release(entry)
 
     def _count(self, entry: Entry, sign: int) -> None:
         self.waiting += sign
-        self.waiting_bytes += sign * len(entry.envelope.body)
+        self.waiting_bytes += sign * entry.body_bytes
+        self.waiting_marks += sign * (entry.place is None)
 
     def _settle(self, root: UnitKey, queue: _Queue) -> None:
         if queue.in_flight is not None:

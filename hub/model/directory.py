@@ -77,6 +77,8 @@ class Platform:
     roles: tuple[PartyRole, ...]
     token: OutboundToken | None
     is_online: bool = True
+    accepts_stale: bool = False
+    """Whether what it pushes counts even where its clocks are older than those held (D-11)."""
 
     @property
     def is_connected(self) -> bool:

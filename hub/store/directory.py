@@ -74,6 +74,11 @@ class DirectoryKeeper:
         self.on_change: Callable[[Directory], None] | None = None
 
     @property
+    def process_id(self) -> str:
+        """The name under which this process holds its lease."""
+        return self._process_id
+
+    @property
     def current(self) -> Directory:
         """The snapshot to use for one piece of work from beginning to end."""
         assert self._current is not None, "the directory is read before it was loaded"
@@ -179,6 +184,7 @@ class DirectoryKeeper:
                 roles=tuple(roles[row["platform_id"]]),
                 token=self._outbound(row),
                 is_online=row["is_online"],
+                accepts_stale=row["stale"] == "accept",
             )
             for row in platforms
         }

@@ -15,6 +15,7 @@ from hub.model.delivery import Receiver
 from hub.model.unit import UnitKey
 from hub.ocpi.parties import PartyId
 from hub.store.pool import Connection
+from hub.store.receivers import columns
 from hub.store.statements import load_statements
 
 SQL: Final = load_statements("marks")
@@ -54,7 +55,7 @@ async def fill(connection: Connection, receiver: Receiver, module: str, owners: 
     """Mark every whole object of a module that these owners have pushed; says how many."""
     codes = [owner.country_code for owner in owners]
     parties = [owner.party_id for owner in owners]
-    done: str = await connection.execute(SQL["fill"], *_receiver(receiver), module, codes, parties)
+    done: str = await connection.execute(SQL["fill"], *columns(receiver), module, codes, parties)
     return int(done.rsplit(" ", 1)[1])
 
 
@@ -62,13 +63,13 @@ async def read_next(
     connection: Connection, receiver: Receiver, partition: int, *, after: tuple[datetime, int], limit: int
 ) -> list[Mark]:
     """The oldest marks of a receiver in a partition that may be sent now, behind `after` (since, marking)."""
-    rows = await connection.fetch(SQL["next"], *_receiver(receiver), partition, *after, limit)
+    rows = await connection.fetch(SQL["next"], *columns(receiver), partition, *after, limit)
     return [Mark(UnitKey(*tuple(row)[:5]), row["since"], row["marking"]) for row in rows]
 
 
 async def of_tree(connection: Connection, receiver: Receiver, root: UnitKey) -> list[Seen]:
     """The markings on an object and its parts, to be read before their state."""
-    rows = await connection.fetch(SQL["of_tree"], *_receiver(receiver), *root[:4])
+    rows = await connection.fetch(SQL["of_tree"], *columns(receiver), *root[:4])
     return [Seen(receiver, root._replace(evse_uid=row["evse_uid"]), row["marking"]) for row in rows]
 
 
@@ -94,26 +95,21 @@ async def clear(connection: Connection, seen: Sequence[Seen]) -> None:
 
 async def put_off(connection: Connection, receiver: Receiver, key: UnitKey) -> None:
     """A receiver fails on this unit while it takes others: try it again later, each time later still."""
-    await connection.execute(SQL["put_off"], *_receiver(receiver), *key)
+    await connection.execute(SQL["put_off"], *columns(receiver), *key)
 
 
 async def clear_before(connection: Connection, receiver: Receiver, module: str, moment: datetime) -> None:
     """A receiver has fetched all of a module, beginning at `moment`: earlier marks are done (D-13)."""
-    await connection.execute(SQL["clear_before"], *_receiver(receiver), module, moment)
+    await connection.execute(SQL["clear_before"], *columns(receiver), module, moment)
 
 
 async def drop(connection: Connection, receiver: Receiver, module: str | None = None) -> None:
     """Forget what a receiver missed: it is not entitled to it any more."""
-    await connection.execute(SQL["drop"], *_receiver(receiver), module)
-
-
-def _receiver(receiver: Receiver) -> tuple[str, str, str]:
-    party = receiver.party.folded
-    return receiver.platform_id, party.country_code, party.party_id
+    await connection.execute(SQL["drop"], *columns(receiver), module)
 
 
 def _columns(rows: Sequence[Missed] | Sequence[Seen]) -> tuple[list[str], ...]:
-    receivers = [_receiver(row.receiver) for row in rows]
+    receivers = [columns(row.receiver) for row in rows]
     return (
         *([entry[place] for entry in receivers] for place in range(3)),
         *([row.key[place] for row in rows] for place in range(5)),

@@ -1,5 +1,7 @@
 """Who receives a broadcast push."""
 
+from typing import Any
+
 import pytest
 
 from hub.model.delivery import Receiver
@@ -70,15 +72,16 @@ def test_a_sender_of_two_roles_spreads_in_the_role_that_owns_the_module_only() -
     assert receivers(a_directory(sender, other_cpo), "tokens") == ["p2 DE/AAA"]
 
 
-@pytest.mark.parametrize("status", [status for status in PlatformStatus if status is not PlatformStatus.CONNECTED])
+@pytest.mark.parametrize("status", [PlatformStatus.INVITED, PlatformStatus.SUSPENDED])
 def test_only_registered_platforms_receive(status: PlatformStatus) -> None:
     directory = a_directory(a_platform("p1", (CPO, Role.CPO)), a_platform("p2", (EMSP, Role.EMSP), status=status))
 
     assert receivers(directory) == []
 
 
-def test_a_platform_that_is_away_stays_in_the_audience() -> None:
-    directory = a_directory(a_platform("p1", (CPO, Role.CPO)), a_platform("p2", (EMSP, Role.EMSP), is_online=False))
+@pytest.mark.parametrize("away", [{"is_online": False}, {"status": PlatformStatus.UNREGISTERED}])
+def test_a_platform_that_is_away_stays_in_the_audience(away: dict[str, Any]) -> None:
+    directory = a_directory(a_platform("p1", (CPO, Role.CPO)), a_platform("p2", (EMSP, Role.EMSP), **away))
 
     assert receivers(directory) == ["p2 DE/MS1"]
 

@@ -29,6 +29,12 @@ def an_entry(offset: int, path: str = "L1", *, owner: str = "CP1", method: str =
     return Entry(**(fields | changes))
 
 
+def offset_of(entry: Entry) -> int:
+    """Where the record of an entry stands."""
+    assert entry.place is not None
+    return entry.place.offset
+
+
 @dataclass
 class Watched:
     """A lane and what it released."""
@@ -68,7 +74,7 @@ def test_records_of_one_object_go_one_after_another(watched: Watched) -> None:
     assert watched.lane.take(8) is None
     watched.lane.done(first)
 
-    assert [first.place.offset, *(entry.place.offset for entry in watched.take_all())] == [0, 1, 2]
+    assert [offset_of(first), *(offset_of(entry) for entry in watched.take_all())] == [0, 1, 2]
 
 
 def test_records_of_different_objects_go_side_by_side_up_to_the_limit(watched: Watched) -> None:
@@ -76,14 +82,14 @@ def test_records_of_different_objects_go_side_by_side_up_to_the_limit(watched: W
 
     taken = [watched.lane.take(3) for _ in range(5)]
 
-    assert [entry.place.offset if entry else None for entry in taken] == [0, 1, 2, None, None]
+    assert [offset_of(entry) if entry else None for entry in taken] == [0, 1, 2, None, None]
 
 
 def test_a_second_record_of_a_waiting_unit_takes_its_place_as_current(watched: Watched) -> None:
     watched.offer(an_entry(0, "L1/E1"), an_entry(1, "L1/E2"), an_entry(2, "L1/E1"))
 
     assert watched.released == [0]
-    assert [(entry.place.offset, entry.is_raw) for entry in watched.take_all()] == [(2, False), (1, True)]
+    assert [(offset_of(entry), entry.is_raw) for entry in watched.take_all()] == [(2, False), (1, True)]
 
 
 def test_a_unit_that_changes_faster_than_it_can_be_sent_does_not_lose_its_turn(watched: Watched) -> None:
@@ -102,20 +108,20 @@ def test_a_whole_location_takes_the_place_of_all_that_waits_for_its_parts(watche
     watched.offer(an_entry(0, "L1/E1"), an_entry(1, "L1/E2"), an_entry(2, method="PUT"), an_entry(3, "L1/E1"))
 
     assert watched.released == [0, 1]
-    assert [(entry.place.offset, entry.is_raw) for entry in watched.take_all()] == [(2, True), (3, True)]
+    assert [(offset_of(entry), entry.is_raw) for entry in watched.take_all()] == [(2, True), (3, True)]
 
 
 def test_a_patch_of_a_location_leaves_its_evses_in_line(watched: Watched) -> None:
     watched.offer(an_entry(0, "L1/E1"), an_entry(1))
 
-    assert [entry.place.offset for entry in watched.take_all()] == [0, 1]
+    assert [offset_of(entry) for entry in watched.take_all()] == [0, 1]
 
 
 def test_a_patch_of_a_location_that_brings_all_evses_takes_their_place(watched: Watched) -> None:
     watched.offer(an_entry(0, "L1/E1"), an_entry(1, replaces_all=True), an_entry(2, "L1/E1"))
 
     assert watched.released == [0]
-    assert [(entry.place.offset, entry.is_raw) for entry in watched.take_all()] == [(1, True), (2, True)]
+    assert [(offset_of(entry), entry.is_raw) for entry in watched.take_all()] == [(1, True), (2, True)]
 
 
 def test_what_is_under_way_is_not_replaced(watched: Watched) -> None:
@@ -125,13 +131,13 @@ def test_what_is_under_way_is_not_replaced(watched: Watched) -> None:
 
     assert watched.released == []
     watched.lane.done(first)
-    assert [(entry.place.offset, entry.is_raw) for entry in watched.take_all()] == [(1, True)]
+    assert [(offset_of(entry), entry.is_raw) for entry in watched.take_all()] == [(1, True)]
 
 
 def test_patches_of_something_unknown_are_never_merged(watched: Watched) -> None:
     watched.offer(*(an_entry(n, "L1/E1", is_loose=True) for n in range(2)), an_entry(2, method="PUT"))
 
-    assert [(entry.place.offset, entry.is_raw) for entry in watched.take_all()] == [(0, True), (1, True), (2, True)]
+    assert [(offset_of(entry), entry.is_raw) for entry in watched.take_all()] == [(0, True), (1, True), (2, True)]
 
 
 def test_after_trouble_a_record_waits_in_front_of_its_object(watched: Watched) -> None:
@@ -140,9 +146,9 @@ def test_after_trouble_a_record_waits_in_front_of_its_object(watched: Watched) -
     watched.lane.again(watched.take(), 9.0)
 
     retried = watched.take()
-    assert (retried.place.offset, retried.tried_at, retried.is_raw) == (0, 5.0, True)
+    assert (offset_of(retried), retried.tried_at, retried.is_raw) == (0, 5.0, True)
     watched.lane.done(retried)
-    assert [entry.place.offset for entry in watched.take_all()] == [1]
+    assert [offset_of(entry) for entry in watched.take_all()] == [1]
 
 
 def test_after_trouble_a_later_record_of_the_unit_takes_the_turn_as_current(watched: Watched) -> None:
@@ -152,7 +158,7 @@ def test_after_trouble_a_later_record_of_the_unit_takes_the_turn_as_current(watc
     watched.lane.again(entry, 0.0)
 
     assert watched.released == [0]
-    assert [(entry.place.offset, entry.is_raw) for entry in watched.take_all()] == [(2, False), (1, True)]
+    assert [(offset_of(entry), entry.is_raw) for entry in watched.take_all()] == [(2, False), (1, True)]
 
 
 def test_after_trouble_a_record_gives_way_to_the_whole_location(watched: Watched) -> None:
@@ -161,7 +167,7 @@ def test_after_trouble_a_record_gives_way_to_the_whole_location(watched: Watched
     watched.offer(an_entry(1, method="PUT"))
     watched.lane.again(entry, 0.0)
 
-    assert [(entry.place.offset, entry.is_raw) for entry in watched.take_all()] == [(1, True)]
+    assert [(offset_of(entry), entry.is_raw) for entry in watched.take_all()] == [(1, True)]
 
 
 def test_a_patch_that_names_all_evses_does_not_stand_for_the_location_that_was_not_delivered(watched: Watched) -> None:
@@ -170,7 +176,7 @@ def test_a_patch_that_names_all_evses_does_not_stand_for_the_location_that_was_n
     watched.offer(an_entry(1, method="PATCH", replaces_all=True))
     watched.lane.again(entry, 0.0)
 
-    assert [(entry.place.offset, entry.is_raw) for entry in watched.take_all()] == [(1, False)]
+    assert [(offset_of(entry), entry.is_raw) for entry in watched.take_all()] == [(1, False)]
 
 
 def test_no_older_bytes_follow_a_newer_current_state(watched: Watched) -> None:
@@ -179,7 +185,7 @@ def test_no_older_bytes_follow_a_newer_current_state(watched: Watched) -> None:
     watched.lane.shows(location, 2)
     watched.lane.done(location)
 
-    assert [(entry.place.offset, entry.is_raw) for entry in watched.take_all()] == [(1, False)]
+    assert [(offset_of(entry), entry.is_raw) for entry in watched.take_all()] == [(1, False)]
 
 
 def test_after_trouble_nothing_goes_before_what_it_builds_on(watched: Watched) -> None:
@@ -188,7 +194,7 @@ def test_after_trouble_nothing_goes_before_what_it_builds_on(watched: Watched) -
     watched.offer(an_entry(1, "L1/E1"), an_entry(2))
     watched.lane.again(entry, 0.0)
 
-    assert [(entry.place.offset, entry.is_raw) for entry in watched.take_all()] == [(2, False), (1, True)]
+    assert [(offset_of(entry), entry.is_raw) for entry in watched.take_all()] == [(2, False), (1, True)]
 
 
 def test_owners_take_turns(watched: Watched) -> None:
@@ -321,6 +327,11 @@ class LaneMachine(RuleBasedStateMachine):
             self.lane.offer(pushed.entry)
         self.offered = len(self.log)
 
+    @rule(uid=st.sampled_from(("", *EVSES)))
+    def mark(self, uid: str) -> None:
+        """A dirty mark asks for the current state of a unit, at any moment."""
+        self.lane.offer_mark(UnitKey("locations", "NL", "CP1", "L1", uid))
+
     @rule()
     def take(self) -> None:
         entry = self.lane.take(LIMIT)
@@ -334,15 +345,15 @@ class LaneMachine(RuleBasedStateMachine):
     def _arriving(self, entry: Entry) -> tuple[dict[UnitKey, int], Any]:
         """What the receiver will hold of each unit, as the offset that made it; and what is sent."""
         if entry.is_raw:
-            touches = self.log[entry.place.offset].touches
-            return dict.fromkeys(touches, entry.place.offset), raw_content(entry)
+            touches = self.log[offset_of(entry)].touches
+            return dict.fromkeys(touches, offset_of(entry)), raw_content(entry)
         root = entry.key.root
         found = [unit for key, unit in self.held.units.items() if key == entry.key]
         if not entry.key.evse_uid:
             found += [unit for key, unit in self.held.units.items() if key.evse_uid and key.root == root]
         self.offer()
         self.lane.shows(entry, max((unit.offset for unit in found), default=-1))
-        content = current_content(entry, found)
+        content = current_content(entry.key, found)
         if content is None:
             return {}, None
         state = {unit.key: unit.offset for unit in found}
@@ -368,10 +379,10 @@ class LaneMachine(RuleBasedStateMachine):
 
     def _arrive(self, entry: Entry, state: dict[UnitKey, int]) -> None:
         if entry.is_loose:
-            self.loose_arrived.append(entry.place.offset)
+            self.loose_arrived.append(offset_of(entry))
             return
         if entry.is_raw:
-            base = self.log[entry.place.offset].base
+            base = self.log[offset_of(entry)].base
             assert self.versions.get(entry.key, -1) >= base, f"a patch of {entry.key} comes before what it builds on"
         for key, version in state.items():
             assert self.versions.get(key, -1) <= version, f"{key} goes back"
@@ -393,7 +404,7 @@ class LaneMachine(RuleBasedStateMachine):
     def the_lane_counts_what_waits(self) -> None:
         waiting = [entry for queue in self.lane._roots.values() for entry in queue.waiting.values()]
         assert self.lane.waiting == len(waiting)
-        assert self.lane.waiting_bytes == sum(len(entry.envelope.body) for entry in waiting)
+        assert self.lane.waiting_bytes == sum(entry.body_bytes for entry in waiting)
         assert self.lane.in_flight == len(self.under_way)
 
     def teardown(self) -> None:

@@ -1,12 +1,17 @@
 """How a receiver in trouble is treated, and what a delivery says."""
 
+from dataclasses import replace
+from typing import Any
+
 import pytest
 
 from hub.delivery.content import Content, current_content, raw_content
-from hub.delivery.health import Health, retry_after_seconds
+from hub.delivery.health import Health, Standing, retry_after_seconds
 from hub.model.delivery import Entry, Place
-from tests.unit.routing_objects import an_envelope
-from tests.unit.unit_objects import Held, a_location, a_push, an_evse, at
+from hub.model.directory import PlatformStatus
+from hub.ocpi.parties import Role
+from tests.unit.routing_objects import EMSP, a_platform, an_envelope
+from tests.unit.unit_objects import NOON, Held, a_location, a_push, an_evse, at
 
 
 def test_a_healthy_receiver_gets_all_that_its_limit_lets_go() -> None:
@@ -15,7 +20,7 @@ def test_a_healthy_receiver_gets_all_that_its_limit_lets_go() -> None:
 
 def test_after_trouble_it_rests_and_then_one_request_at_a_time_tries() -> None:
     health = Health()
-    health.trouble(10.0)
+    health.trouble(10.0, began=9.9)
 
     assert (health.allowed(10.1, 8), health.allowed(10.25, 8)) == (0, 1)
 
@@ -23,9 +28,9 @@ def test_after_trouble_it_rests_and_then_one_request_at_a_time_tries() -> None:
 def test_pauses_grow_up_to_a_bound() -> None:
     health, now, pauses = Health(), 0.0, []
     for _ in range(6):
-        health.trouble(now)
-        pauses.append(round(health.next_try - now, 3))
-        now = health.next_try
+        health.trouble(now, began=now)
+        pauses.append(round(health.rests_until - now, 3))
+        now = health.rests_until
 
     assert pauses == [0.2, 0.4, 0.8, 1.6, 2.0, 2.0]
 
@@ -33,53 +38,89 @@ def test_pauses_grow_up_to_a_bound() -> None:
 def test_one_good_answer_ends_all_trouble() -> None:
     health = Health()
     for now in range(5):
-        health.trouble(float(now))
-    health.well()
+        health.trouble(float(now), began=float(now))
+    health.well(6.0)
 
-    assert health == Health()
+    assert health == Health(well_at=6.0)
 
 
-def test_trouble_counts_as_lasting_from_its_beginning() -> None:
+def test_the_breaker_opens_after_several_failures_over_a_second() -> None:
     health = Health()
-    health.trouble(100.0)
-    assert not health.is_lost(114.0, 15.0)
-    health.trouble(114.0)
-    assert health.is_lost(115.1, 15.0)
-    health.well()
-    assert not health.is_lost(200.0, 15.0)
+    for now in (0.0, 0.1, 0.9):
+        health.trouble(now, began=now)
+        assert not health.opens_breaker(now, 15.0)
+    health.trouble(1.0, began=1.0)
+
+    assert health.opens_breaker(1.0, 15.0)
 
 
-def test_a_pause_that_the_receiver_asked_for_is_kept_even_if_an_earlier_request_still_succeeds() -> None:
+def test_one_request_without_an_answer_for_all_its_time_opens_the_breaker() -> None:
     health = Health()
-    health.trouble(0.0, retry_after=30.0)
-    health.well()
+    health.trouble(15.0, began=0.0)
 
-    assert (health.allowed(29.0, 8), health.allowed(30.0, 8)) == (0, 8)
+    assert health.opens_breaker(15.0, 15.0)
 
 
-def test_a_pause_that_the_receiver_asks_for_has_a_bound() -> None:
+def test_one_request_without_an_answer_among_good_ones_does_not_open_it() -> None:
     health = Health()
-    health.trouble(0.0, retry_after=1e9)
+    health.well(14.9)
+    health.trouble(15.0, began=0.0)
 
-    assert health.next_try == 60.0
+    assert not health.opens_breaker(15.0, 15.0)
+
+
+def test_who_is_well_and_connected_is_not_parked() -> None:
+    assert Standing().parked(a_platform("p2", (EMSP, Role.EMSP)), 0.0) is None
 
 
 @pytest.mark.parametrize(
-    ("value", "seconds"), [(None, None), ("5", 5.0), ("0", 0.0), ("-1", None), ("1.5", None), ("Wed, 21 Oct", None)]
+    ("standing", "platform", "why"),
+    [
+        (Standing(), {"is_online": False}, "offline"),
+        (Standing(), {"status": PlatformStatus.UNREGISTERED}, "not connected"),
+        (Standing(is_paused=True), {}, "paused by an operator"),
+        (Standing(asked_until=11.0), {}, "asked to wait"),
+        (Standing(is_open=True), {}, "in trouble for too long"),
+    ],
 )
-def test_retry_after_is_read_as_seconds(value: str | None, seconds: float | None) -> None:
-    assert retry_after_seconds(value) == seconds
+def test_why_a_receiver_is_parked(standing: Standing, platform: dict[str, Any], why: str) -> None:
+    assert standing.parked(a_platform("p2", (EMSP, Role.EMSP), **platform), 10.0) == why
 
 
-def content_of(held: Held, method: str, path: str, query: str = "") -> Content | None:
+def test_a_trial_is_due_only_where_the_breaker_alone_parks() -> None:
+    platform, offline = a_platform("p2", (EMSP, Role.EMSP)), a_platform("p2", (EMSP, Role.EMSP), is_online=False)
+    standing = Standing(is_open=True, next_try_at=10.0)
+
+    assert standing.may_be_tried(platform, 10.0)
+    assert not standing.may_be_tried(platform, 9.9)
+    assert not standing.may_be_tried(offline, 10.0)
+    assert not replace(standing, is_paused=True).may_be_tried(platform, 10.0)
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (None, None),
+        ("5", 5.0),
+        ("0", 0.0),
+        ("-1", None),
+        ("1.5", None),
+        ("999999999", 3600.0),
+        ("Wed, 21 Oct", None),
+        ("Mon, 01 Jun 2026 12:00:30 GMT", 30.0),
+        ("Mon, 01 Jun 2026 11:00:00 GMT", 0.0),
+    ],
+)
+def test_retry_after_is_read_as_seconds_or_as_a_date(value: str | None, seconds: float | None) -> None:
+    assert retry_after_seconds(value, NOON) == seconds
+
+
+def content_of(held: Held, method: str, path: str) -> Content | None:
     """The current state as it is sent for a push that waited."""
-    change = a_push(method, path, {} if method != "DELETE" else None)
-    module, _, rest = path.partition("/")
-    envelope = an_envelope(module=module, method=method, tail=f"NL/CP1/{rest}", query=query, body=b"{}")
-    entry = Entry(change.target, Place(0, 1), envelope, True, change.replaces_all).as_current()
-    parts = [unit for key, unit in held.units.items() if not change.target.evse_uid and key.root == change.target]
-    own = held.units.get(change.target)
-    return current_content(entry, [unit for unit in (own, *(p for p in parts if p is not own)) if unit])
+    target = a_push(method, path, {} if method != "DELETE" else None).target
+    parts = [unit for key, unit in held.units.items() if not target.evse_uid and key.root == target]
+    own = held.units.get(target)
+    return current_content(target, [unit for unit in (own, *(p for p in parts if p is not own)) if unit])
 
 
 @pytest.fixture
@@ -90,11 +131,11 @@ def held() -> Held:
 
 
 def test_the_current_state_of_a_location_is_the_whole(held: Held) -> None:
-    assert content_of(held, "PATCH", "locations/l1") == Content("PUT", "NL/CP1/l1", held.current())
+    assert content_of(held, "PATCH", "locations/l1") == Content("PUT", "NL/CP1/l1", "", held.current(), "p1")
 
 
 def test_the_current_state_of_an_evse_or_its_connector_is_the_evse(held: Held) -> None:
-    expected = Content("PUT", "NL/CP1/l1/e1", held.unit("L1", "E1").raw or b"")
+    expected = Content("PUT", "NL/CP1/l1/E1", "", held.unit("L1", "E1").raw or b"", "p1")
 
     assert content_of(held, "PATCH", "locations/l1/e1") == expected
     assert content_of(held, "PUT", "locations/l1/e1/1") == expected
@@ -103,7 +144,7 @@ def test_the_current_state_of_an_evse_or_its_connector_is_the_evse(held: Held) -
 def test_the_current_state_of_what_was_deleted_is_its_deletion(held: Held) -> None:
     held.take(a_push("DELETE", "tariffs/t1"))
 
-    assert content_of(held, "PUT", "tariffs/t1") == Content("DELETE", "NL/CP1/t1", b"")
+    assert content_of(held, "PUT", "tariffs/t1") == Content("DELETE", "NL/CP1/t1", "", b"", "p1")
 
 
 def test_there_is_no_current_state_of_what_is_not_held_or_known_by_patches_only(held: Held) -> None:
@@ -120,4 +161,4 @@ def test_raw_is_what_the_sender_sent() -> None:
 
     content = raw_content(Entry(change.target, Place(0, 1), envelope, True, False))
 
-    assert content == Content("PATCH", "NL/CP1//L1/E1/", b" {}")
+    assert content == Content("PATCH", "NL/CP1//L1/E1/", "", b" {}", envelope.platform_id)
