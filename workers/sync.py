@@ -1,23 +1,28 @@
-"""The sync worker: receivers get all that they are entitled to, whenever they become so.
+"""The sync worker: receivers get all that they are entitled to, and objects known by patches only are fetched.
 
 It works by locks in Postgres, so any number of these processes may run; what one that dies had begun is rolled back and done by
 another.
 
-Rules AM-35, BP-16; decisions D-08, D-13, D-26.
+Rules AM-35, AM-36, AM-42, BP-16; decisions D-08, D-12, D-13, D-26.
 """
 
 import asyncio
 
 from workers.app import WorkerContext
 from workers.sync_fills import Fills
+from workers.sync_incomplete import Incomplete
 
 
 async def run(context: WorkerContext) -> None:
-    """Fill until told to stop; a transaction under way is rolled back and done anew by whoever comes next."""
+    """Fill and fetch until told to stop; a transaction under way is rolled back and done anew by whoever comes next."""
     fills = Fills(context)
     context.keeper.on_change = lambda _: fills.wake()
-    task = asyncio.create_task(fills.run_for_ever(), name="fills")
+    tasks = [
+        asyncio.create_task(fills.run_for_ever(), name="fills"),
+        asyncio.create_task(Incomplete(context).run_for_ever(), name="incomplete"),
+    ]
     context.ready()
     await context.stopping.wait()
-    task.cancel()
-    await asyncio.gather(task, return_exceptions=True)
+    for task in tasks:
+        task.cancel()
+    await asyncio.gather(*tasks, return_exceptions=True)

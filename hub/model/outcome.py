@@ -15,6 +15,7 @@ class Leg(StrEnum):
     FANOUT = "fanout"
     REGISTRATION = "registration"
     PRESENCE = "presence"
+    SYNC = "sync"
 
 
 class Verdict(StrEnum):

@@ -173,6 +173,23 @@ create table unit (
     primary key (module, country_code, party_id, object_id, evse_uid)
 );
 create index unit_order on unit (module, unit_id) where evse_uid = '';
+create index unit_incomplete on unit (module, country_code, party_id, object_id) where is_incomplete;
+
+-- An object that is fetched because only patches of it are known (D-12). (log_epoch, log_offset) is the patch it is fetched for:
+-- once given up it is tried again for a later one only. next_try_at also is the lease of whoever tries now.
+create table incomplete (
+    module text not null,
+    country_code text not null,
+    party_id text not null,
+    object_id text not null,
+    log_epoch text not null,
+    log_offset bigint not null,
+    tries integer not null default 1,
+    next_try_at timestamptz not null,
+    is_given_up boolean not null default false,
+    detail text not null default '',
+    primary key (module, country_code, party_id, object_id)
+);
 
 -- What lists show: the roots whose content is held, each with the newest clock in its tree (OB-05). Narrow, so that counting and
 -- paging by date need not read the units; kept by the triggers below, whichever statement writes units.

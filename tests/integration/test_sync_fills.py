@@ -27,8 +27,9 @@ async def rig(database_url: str, kafka_bootstrap: str, topics: Topics, tmp_path:
 async def test_every_statement_prepares_on_the_schema(database_url: str) -> None:
     connection = await asyncpg.connect(database_url)
     try:
-        for name, statement in load_statements("fills").items():
-            assert await connection.prepare(statement), name
+        for thing in ("fills", "incomplete"):
+            for name, statement in load_statements(thing).items():
+                assert await connection.prepare(statement), name
     finally:
         await connection.close()
 

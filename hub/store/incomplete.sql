@@ -1,0 +1,42 @@
+-- name: take
+-- Objects of which only patches are known and whose owner's platform can be asked: $1 at most, nobody else's for $2 seconds.
+with due as (
+    select distinct on (module, country_code, party_id, object_id)
+           module, country_code, party_id, object_id, platform_id, tail, query, unit.log_epoch, unit.log_offset
+    from unit join platform using (platform_id)
+    left join incomplete held using (module, country_code, party_id, object_id)
+    where is_incomplete and status = 'connected' and is_online
+          and (held.object_id is null or held.next_try_at <= clock_timestamp()
+               and (not held.is_given_up or (held.log_epoch, held.log_offset) is distinct from (unit.log_epoch, unit.log_offset)))
+    order by module, country_code, party_id, object_id, unit.log_offset desc
+    limit $1
+), taken as (
+    insert into incomplete as held (module, country_code, party_id, object_id, log_epoch, log_offset, next_try_at)
+    select module, country_code, party_id, object_id, log_epoch, log_offset, clock_timestamp() + make_interval(secs => $2)
+    from due
+    order by module, country_code, party_id, object_id
+    on conflict (module, country_code, party_id, object_id) do update
+    set tries = case when held.is_given_up then 1 else held.tries + 1 end, is_given_up = false,
+        log_epoch = excluded.log_epoch, log_offset = excluded.log_offset, next_try_at = excluded.next_try_at
+    where held.next_try_at <= clock_timestamp()
+          and (not held.is_given_up
+               or (held.log_epoch, held.log_offset) is distinct from (excluded.log_epoch, excluded.log_offset))
+    returning held.module, held.country_code, held.party_id, held.object_id, held.tries
+)
+select module, country_code, party_id, object_id, platform_id::text, tail, query, tries
+from due join taken using (module, country_code, party_id, object_id)
+
+-- name: put_off
+-- An object ($1 to $4) was not had ($7 says why): not again before $5 seconds, or before a later patch if given up ($6).
+update incomplete
+set next_try_at = clock_timestamp() + make_interval(secs => $5), is_given_up = $6, detail = $7
+where module = $1 and country_code = $2 and party_id = $3 and object_id = $4
+
+-- name: tidy
+-- Forget the attempts at objects that are whole by now, or gone.
+delete from incomplete
+where not exists (
+    select from unit
+    where unit.is_incomplete and unit.module = incomplete.module and unit.country_code = incomplete.country_code
+          and unit.party_id = incomplete.party_id and unit.object_id = incomplete.object_id
+)
