@@ -328,7 +328,7 @@ class Deliveries:
         if any(offset in stored for stored in shown for offset in offsets):
             await self._offered.wait()
         line.lane.shows(entry, max(offsets, default=-1))
-        seen = [marking for marking in made.seen if not self._writer.is_being_cleared(marking)]
+        seen = [marking for marking in made.seen if not self._writer.is_covered(marking)]
         return Reading(made.key, made.content, seen, made.found)
 
     def _is_entitled(self, receiver: Receiver, entry: Entry, content: Content) -> bool:

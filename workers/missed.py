@@ -18,11 +18,13 @@ from hub.store.marks import Missed, Seen
 from hub.store.pool import Store
 from hub.store.receivers import Refused
 from hub.telemetry import MARKS_CLEARED, MARKS_WRITTEN, get_logger
+from workers.planning import Recent
 
 log = get_logger(__name__)
 
 _RETRY_SECONDS: Final = 0.5
 _MOST_ROWS: Final = 5000
+_MARKINGS_REMEMBERED: Final = 50_000
 
 Then = Callable[[], None]
 
@@ -35,6 +37,7 @@ class MissedWriter:
         self._missed: dict[tuple[Receiver, UnitKey], Missed] = {}
         self._judged: dict[tuple[Receiver, UnitKey], Refused | None] = {}
         self._seen: dict[Seen, None] = {}
+        self._covered = Recent[int](_MARKINGS_REMEMBERED)
         self._then: list[Then] = []
         self._has_work = asyncio.Event()
         self._writing = asyncio.Lock()
@@ -64,11 +67,13 @@ class MissedWriter:
     def clear(self, seen: list[Seen]) -> None:
         """A send has covered these markings."""
         self._seen |= dict.fromkeys(seen)
+        for entry in seen:
+            self._covered.add(entry.marking)
         self._has_work.set()
 
-    def is_being_cleared(self, seen: Seen) -> bool:
-        """Whether a send has covered this marking and its row only waits to be taken away."""
-        return seen in self._seen
+    def is_covered(self, seen: Seen) -> bool:
+        """Whether a send has covered this marking: its row was read before it was taken away. No marking comes twice."""
+        return seen.marking in self._covered
 
     async def write_for_ever(self) -> None:
         """Write whatever comes, however long the database is away."""
