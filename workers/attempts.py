@@ -27,6 +27,7 @@ from hub.routing.rewrite import join
 from hub.store import marks
 from hub.store.marks import Seen
 from hub.store.pool import Store
+from hub.store.receivers import Refused
 from hub.store.units import read_current
 from workers.evidence import Evidence
 
@@ -131,3 +132,18 @@ async def attempt(
 def is_unknown(judgement: Judgement) -> bool:
     """Whether the receiver refused since it does not know the object."""
     return judgement.http_status == 404 or judgement.ocpi_status in _UNKNOWN
+
+
+def refusal(receiver: Receiver, key: UnitKey, partition: int, content: Content, made: Attempted) -> Refused:
+    """What is kept of a refusal: what was sent of which unit, and what the receiver answered."""
+    judgement = made.judgement
+    return Refused(
+        receiver,
+        key,
+        partition,
+        content.method,
+        judgement.http_status,
+        judgement.ocpi_status,
+        judgement.detail,
+        made.correlation_id,
+    )

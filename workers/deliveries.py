@@ -26,10 +26,10 @@ from hub.model.outcome import Verdict
 from hub.model.unit import UnitKey
 from hub.routing.audience import Audiences
 from hub.store import marks, receivers
-from hub.store.receivers import Load, Refused
+from hub.store.receivers import Load
 from hub.telemetry import DELIVERIES, DELIVERIES_COALESCED, PARTNER_SECONDS, get_logger
 from workers.app import WorkerContext
-from workers.attempts import Attempted, Reading, attempt, is_unknown, read
+from workers.attempts import Attempted, Reading, attempt, is_unknown, read, refusal
 from workers.catchup import catch_up
 from workers.evidence import Evidence
 from workers.lines import Line
@@ -152,6 +152,7 @@ class Deliveries:
         """
         for line in self._lines.values():
             self._pump(line)
+            self._end_trial(line)
         audiences, now = self._known(), time.monotonic()
         flowing, due = [], []
         for receiver in audiences.receivers:
@@ -250,8 +251,13 @@ class Deliveries:
             log.warning("marks.not_read", to_party=str(line.receiver.party), error=repr(error))
         finally:
             line.catching_up = None
-            if line.lane.is_idle and self._receivers.standing(line.receiver).catches_up:
-                line.is_trial = False
+            self._end_trial(line)
+
+    def _end_trial(self, line: Line) -> None:
+        """A trial that found nothing to send is over; who wants no catch-up is tried with the next record."""
+        is_idle = line.catching_up is None and line.lane.is_idle
+        if is_idle and self._receivers.standing(line.receiver).catches_up:
+            line.is_trial = False
 
     def _pump(self, line: Line) -> bool:
         """Start what may be sent now; False where the receiver gets nothing."""
@@ -260,6 +266,7 @@ class Deliveries:
             self._miss(line, line.lane.withdraw(), why)
             line.room.set()
             return False
+        line.watch_room()
         if self._is_closing or not line.lane.is_ready:
             return not self._is_closing
         now = time.monotonic()
@@ -378,20 +385,7 @@ class Deliveries:
             self._writer.miss(receiver, key.root, partition, release)
             return
         self._refused.add((receiver, key))
-        judgement = made.judgement
-        self._writer.refuse(
-            Refused(
-                receiver,
-                key,
-                partition,
-                content.method,
-                judgement.http_status,
-                judgement.ocpi_status,
-                judgement.detail,
-                made.correlation_id,
-            ),
-            release,
-        )
+        self._writer.refuse(refusal(receiver, key, partition, content, made), release)
 
     def _partition(self, entry: Entry, reading: Reading | None) -> int:
         """Whose records are about the entry's unit."""
@@ -415,6 +409,7 @@ class Deliveries:
         health.trouble(now, began=made.began)
         seconds = retry_after_seconds(judgement.headers.get("retry-after"), datetime.now(UTC))
         if seconds is not None and seconds > LONGEST_WAIT_SECONDS:
+            line.is_trial = False
             await self._receivers.ask(line.receiver, seconds)
         elif line.is_trial or health.opens_breaker(now, self._patience):
             line.is_trial = False
@@ -429,8 +424,11 @@ class Deliveries:
 
     async def _put_off(self, receiver: Receiver, key: UnitKey) -> None:
         """The receiver answers, but not to this: the next trial takes another unit first."""
-        async with self._context.store.connection() as connection:
-            await marks.put_off(connection, receiver, key)
+        try:
+            async with self._context.store.connection() as connection:
+                await marks.put_off(connection, receiver, key)
+        except _AWAY as error:
+            log.warning("mark.not_put_off", to_party=str(receiver.party), error=repr(error))
 
     def _hold(self, line: Line, entry: Entry) -> None:
         """The hub itself cannot go on now: the lane waits, its receiver had no part in it."""

@@ -15,9 +15,10 @@ from typing import Final
 import asyncpg
 
 from hub.errors import Invalid, LogUnavailable, StoreUnavailable
-from hub.messaging.broker import BatchConsumer, Producer
+from hub.messaging.broker import BatchConsumer
 from hub.messaging.codec import decode_outcome
 from hub.messaging.dead_letters import bury
+from hub.messaging.producer import Producer
 from hub.messaging.records import Record
 from hub.messaging.topics import OUTCOMES, Topics
 from hub.store.exchanges import Row, add_outcomes, keep_days, row_of
