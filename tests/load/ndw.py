@@ -13,18 +13,19 @@ import sys
 import tempfile
 import time
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Final
 
+import msgspec
 import uvloop
 
+from infra.dev.reference import Difference, Push, Reference, differences
 from tests.load import drive
 from tests.load.feed import Feed, Operation, read_feed
 from tests.load.measure import peak_megabytes
 from tests.load.pages import pages
-from tests.load.reference import Comparable, Reference, comparable, differences
 from tests.load.rig import Hub, Platform, Spec, a_hub, platforms
 from tests.load.stage import RECEIVER, Meter, settled
 from tests.load.wire import request
@@ -33,6 +34,7 @@ _CPO_PLATFORMS: Final = 5
 _CALLERS: Final = 48
 _IDLE_SECONDS: Final = 5.0
 _LONGEST_SECONDS: Final = 1200.0
+_MOST: Final = 100_000
 _MODULES: Final = ("locations", "tariffs")
 _EMSPS: Final = tuple(Spec(f"emsp{n}", "EMSP", (f"DE/R0{n}",), _MODULES, keeps=True) for n in range(3))
 
@@ -164,33 +166,36 @@ async def _catch_up(
 
 async def _differences(acting: Run, feed: Feed, folder: Path) -> list[str]:
     reference = Reference()
-    reference.apply([*feed.tariffs, *feed.locations])
-    before = {module: reference.comparable(module) for module in _MODULES}
-    reference.apply(feed.changes)
-    expected = {module: reference.comparable(module) for module in _MODULES}
-    moved = sum(expected["locations"][key] != text for key, text in before["locations"].items())
-    print(f"{moved:,} of {len(before['locations']):,} Locations differ between start and end", flush=True)
+    _apply(reference, [*feed.tariffs, *feed.locations])
+    before = {msgspec.json.encode(entry) for entry in reference.objects("locations")}
+    _apply(reference, feed.changes)
+    expected = {module: list(reference.objects(module)) for module in _MODULES}
+    moved = sum(msgspec.json.encode(entry) not in before for entry in expected["locations"])
+    print(f"{moved:,} of {len(expected['locations']):,} Locations differ between start and end", flush=True)
     lines: list[str] = []
     for module in _MODULES:
-        found = differences(expected[module], await _from_hub(acting, module))
+        found = differences(module, expected[module], await _from_hub(acting, module), most=_MOST)
         lines += _told(f"GET All {module}", len(expected[module]), found)
     for receiver in acting.receivers:
         held = await _from_receiver(receiver, folder)
         for module in _MODULES:
-            lines += _told(
-                f"{receiver.spec.name} {module}", len(expected[module]), differences(expected[module], held[module])
-            )
+            found = differences(module, expected[module], held[module], most=_MOST)
+            lines += _told(f"{receiver.spec.name} {module}", len(expected[module]), found)
     return lines
 
 
-def _told(what: str, count: int, found: list[str]) -> list[str]:
-    print(
-        f"{what}: {'equal to the reference' if not found else f'{len(found)} DIFFER'} ({count:,} objects)", flush=True
-    )
-    return [f"{what}: {line}" for line in found]
+def _apply(reference: Reference, operations: Iterable[Operation]) -> None:
+    for one in operations:
+        reference.apply(Push.of(one.method, one.module, one.tail, one.body))
 
 
-async def _from_hub(acting: Run, module: str) -> Comparable:
+def _told(what: str, count: int, found: list[Difference]) -> list[str]:
+    objects = len({difference.object for difference in found})
+    print(f"{what}: {f'{objects} DIFFER' if found else 'equal to the reference'} ({count:,} objects)", flush=True)
+    return [f"{what}: {difference}" for difference in found]
+
+
+async def _from_hub(acting: Run, module: str) -> list[dict[str, Any]]:
     viewer = acting.receivers[0]
     times: list[float] = []
     objects: list[dict[str, Any]] = []
@@ -203,10 +208,10 @@ async def _from_hub(acting: Run, module: str) -> Comparable:
         f"GET All {module}: {len(objects):,} objects, {len(times)} pages of 1000, first {times[0] * 1000:.0f} ms, last whole"
         f" {whole[-1] * 1000:.0f} ms, ratio {whole[-1] / times[0]:.2f}; all {sum(times):.1f} s"
     )
-    return comparable(module, objects)
+    return objects
 
 
-async def _from_receiver(receiver: Platform, folder: Path) -> dict[str, Comparable]:
+async def _from_receiver(receiver: Platform, folder: Path) -> dict[str, list[dict[str, Any]]]:
     path = folder / f"{receiver.spec.name}.jsonl"
     await receiver.order("dump", str(path))
     with path.open() as file:
@@ -214,8 +219,8 @@ async def _from_receiver(receiver: Platform, folder: Path) -> dict[str, Comparab
     report = await receiver.order("report")
     print(f"{receiver.spec.name}: {report}")
     return {
-        "locations": comparable("locations", [entry for entry in objects if "evses" in entry]),
-        "tariffs": comparable("tariffs", [entry for entry in objects if "evses" not in entry]),
+        "locations": [entry for entry in objects if "evses" in entry],
+        "tariffs": [entry for entry in objects if "evses" not in entry],
     }
 
 

@@ -1,4 +1,4 @@
-"""The feed's made-up changes lie where they should, and the reference tells what differs."""
+"""The feed's made-up changes lie where they should."""
 
 import gzip
 import json
@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import Any
 
 from tests.load.feed import Feed, read_feed
-from tests.load.reference import Reference, comparable, differences
 from tests.load.test_parts import an_evse
 
 OWNER = {"country_code": "NL", "party_id": "ABC"}
@@ -52,16 +51,3 @@ def test_made_up_changes_are_spread_over_what_comes_before(tmp_path: Path) -> No
     places = [place for place, change in enumerate(feed.changes) if change.tail.endswith("/E")]
     assert places == [2, 5, 8, 11]
     assert len({change.lane for change in feed.changes}) == 1
-
-
-def test_the_reference_holds_what_was_pushed_last(tmp_path: Path) -> None:
-    feed = a_feed(tmp_path, a_change("2026-06-02T10:00:08Z"))
-    reference = Reference()
-    reference.apply([*feed.locations, *feed.changes])
-    patched = an_evse("E") | {"status": "OUTOFORDER", "last_updated": "2026-06-02T10:00:08.000Z"}
-    whole = {**OWNER, "id": "L", "evses": [an_evse("F"), patched], "last_updated": "2026-06-02T10:00:08Z"}
-    assert differences(reference.comparable("locations"), comparable("locations", [whole])) == []
-    other = {**whole, "evses": [an_evse("F"), patched | {"status": "BLOCKED"}]}
-    (difference,) = differences(reference.comparable("locations"), comparable("locations", [other]))
-    assert "evses[0].status is 'BLOCKED', expected 'OUTOFORDER'" in difference
-    assert differences(reference.comparable("locations"), {}) == ["missing locations/NL/ABC/L"]
