@@ -9,8 +9,8 @@ import socket
 from collections.abc import AsyncIterator, Callable
 from dataclasses import dataclass
 
-from hub.messaging.broker import Producer
 from hub.messaging.outcomes import Outcomes
+from hub.messaging.producer import Producer
 from hub.messaging.topics import Topics
 from hub.partners.client import PartnerClient
 from hub.partners.guard import AddressGuard

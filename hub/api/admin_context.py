@@ -4,7 +4,7 @@ from dataclasses import dataclass
 from typing import Final, TypeVar
 
 from hub.api.admin_errors import OperationDeclinedError
-from hub.messaging.broker import Producer
+from hub.messaging.producer import Producer
 from hub.messaging.topics import Topics
 from hub.operations.declined import Declined
 from hub.registration.register import Registrar

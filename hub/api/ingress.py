@@ -20,9 +20,9 @@ from hub.api.answers import MessageIds, answer, from_hub, raw_headers, refuse
 from hub.api.auth import Caller, Gate
 from hub.api.body import ClientGone, read_whole
 from hub.errors import LogUnavailable
-from hub.messaging.broker import Producer
 from hub.messaging.codec import encode, push_key
 from hub.messaging.outcomes import Outcomes
+from hub.messaging.producer import Producer
 from hub.messaging.rpc import Rpc, TooManyWaiting
 from hub.messaging.topics import PUSHES, Topics
 from hub.model import trace

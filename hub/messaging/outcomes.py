@@ -7,8 +7,8 @@ from collections import deque
 from dataclasses import fields
 from typing import Any, Final
 
-from hub.messaging.broker import Producer
 from hub.messaging.codec import encode_outcome
+from hub.messaging.producer import Producer
 from hub.messaging.topics import OUTCOMES, Topics
 from hub.model.outcome import Outcome
 from hub.telemetry import OUTCOMES_DROPPED, get_logger, is_logged

@@ -1,6 +1,9 @@
 """A Kafka record as the hub sees it."""
 
-from typing import NamedTuple
+from typing import Final, NamedTuple
+
+LARGEST_FETCH_BYTES: Final = 17 * 2**20
+"""No record of the hub is larger, its headers included."""
 
 
 class Record(NamedTuple):

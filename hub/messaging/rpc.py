@@ -15,8 +15,9 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import KafkaError
 
 from hub.errors import LogUnavailable, UndecodableRecord
-from hub.messaging.broker import LARGEST_FETCH_BYTES, Producer
 from hub.messaging.codec import decode_reply, encode
+from hub.messaging.producer import Producer
+from hub.messaging.records import LARGEST_FETCH_BYTES
 from hub.messaging.topics import BULK_REPLIES, BULK_REQUESTS, REPLIES, REQUESTS, Topics, TopicSpec
 from hub.model.envelope import Envelope, Reply
 from hub.telemetry import ANSWERS_WAITED_FOR, get_logger

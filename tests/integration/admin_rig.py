@@ -22,7 +22,7 @@ from hub.api.auth import Gate
 from hub.api.credentials import Credentials
 from hub.api.door import Door
 from hub.api.versions import Versions
-from hub.messaging.broker import Producer
+from hub.messaging.producer import Producer
 from hub.messaging.topics import Topics
 from hub.partners.client import PartnerClient
 from hub.partners.guard import AddressGuard

@@ -4,7 +4,8 @@ import asyncio
 from collections.abc import Sequence
 from typing import Any
 
-from hub.messaging.broker import BatchConsumer, Producer
+from hub.messaging.broker import BatchConsumer
+from hub.messaging.producer import Producer
 from hub.messaging.records import Record
 from hub.messaging.topics import PUSHES, Topics
 from tests.integration.partner_rig import eventually

@@ -13,9 +13,9 @@ import pytest
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 
-from hub.messaging.broker import Producer
 from hub.messaging.codec import encode_outcome
 from hub.messaging.lag import measure_lag
+from hub.messaging.producer import Producer
 from hub.messaging.topics import DEAD_LETTERS, OUTCOMES, Topics
 from hub.model.outcome import Leg, Outcome, Verdict
 from hub.operations.inspect import Story, show_exchange

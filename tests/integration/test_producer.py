@@ -7,7 +7,7 @@ from aiokafka import AIOKafkaConsumer, TopicPartition
 from aiokafka.errors import OutOfOrderSequenceNumber
 
 from hub.errors import LogUnavailable
-from hub.messaging.broker import Producer
+from hub.messaging.producer import Producer
 from hub.messaging.topics import DEAD_LETTERS, Topics
 
 SECONDS = 10.0
