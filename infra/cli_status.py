@@ -76,6 +76,7 @@ def _print_status(found: Mapping[str, Any]) -> None:
             "platforms": _counted(counts.get("platforms", {})),
             "parties": _counted(counts.get("parties", {})),
             "objects": _counted(counts.get("objects", {})),
+            "dead letters": _letters(found["dead_letters"]),
         }
     )
     _section("Processes", ("NAME", "PROCESS", "HOLDS VERSION", "LEASE"), counts.get("holders", ()), _holder)
@@ -100,6 +101,10 @@ def _section(
 
 def _holder(row: Mapping[str, Any]) -> tuple[Any, ...]:
     return row["name"], row["process_id"], row["version"], f"{row['lease_seconds']:.0f} s"
+
+
+def _letters(found: Mapping[str, int] | None) -> str | None:
+    return None if found is None else f"{found['open']} open of {found['total']}"
 
 
 def _reached(found: Mapping[str, Any]) -> str:

@@ -9,6 +9,7 @@ from uuid import UUID
 from fastapi import APIRouter, Query
 
 from hub.api.admin_context import OPERATOR, AdminContext, done
+from hub.api.admin_dead_letters import add_dead_letters
 from hub.api.admin_errors import error_answer, guarded_route
 from hub.api.admin_models import Connect, ErrorBody, Invite, PartyText
 from hub.ocpi.parties import PartyId
@@ -33,6 +34,7 @@ def router(context: AdminContext, operator_token: str) -> APIRouter:
     _add_platforms(made, context)
     _add_looks(made, context)
     _add_hub(made, context)
+    add_dead_letters(made, context)
 
     @made.api_route("/{rest:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
     async def nothing_here(rest: str) -> Any:

@@ -40,6 +40,12 @@ class Connect(_Body):
     platform_id: UUID | None = Field(None, description="Connect this platform again instead of a new one")
 
 
+class Settle(_Body):
+    """Do something with a dead letter; `again` where something was done with it before."""
+
+    again: bool = False
+
+
 class ErrorDetail(_Body):
     """`code` is one word for programs, `message` one line for people."""
 

@@ -4,6 +4,7 @@ A use case returns what came of it or `Declined`, the reason in words for the pe
 may reach whom raises the directory's version; `suspend` returns only when no process acts on an older one.
 
     invite, connect, rotate, suspend   change the directory
+    dead_letters, redrive              look at records that nobody could understand, put them back, discard them
     inspect                            looks at platforms, parties, objects and messages
     status, listing                    look at the hub itself
 

@@ -7,6 +7,7 @@ from typing import Final
 from hub.errors import HubError, LogUnavailable
 from hub.messaging.lag import Lag, measure_lag
 from hub.messaging.topics import Topics
+from hub.operations.dead_letters import LetterCount, count_letters
 from hub.settings import Settings
 from hub.store.inspect import Counts, count
 from hub.store.pool import Store
@@ -25,7 +26,7 @@ class Reachability:
 
 @dataclass(frozen=True, slots=True)
 class HubStatus:
-    """What is true now. `counts` is None while the database is away, `lag` empty while Kafka is."""
+    """What is true now. `counts` is None without the database, `lag` empty without Kafka, `dead_letters` None without either."""
 
     hub_party: str
     versions_url: str
@@ -34,13 +35,16 @@ class HubStatus:
     kafka: Reachability
     counts: Counts | None
     lag: tuple[Lag, ...]
+    dead_letters: LetterCount | None
     recent_minutes: int = RECENT_MINUTES
 
 
 async def status(store: Store, settings: Settings, topics: Topics) -> HubStatus:
     """Look at everything at once; takes at most some seconds, whatever is away."""
-    (database, counts), (kafka, lag) = await asyncio.gather(
-        _ask_store(store), _ask_log(settings.kafka_bootstrap, topics)
+    (database, counts), (kafka, lag), letters = await asyncio.gather(
+        _ask_store(store),
+        _ask_log(settings.kafka_bootstrap, topics),
+        count_letters(store, topics, settings.kafka_bootstrap),
     )
     return HubStatus(
         hub_party=settings.party,
@@ -50,6 +54,7 @@ async def status(store: Store, settings: Settings, topics: Topics) -> HubStatus:
         kafka=kafka,
         counts=counts,
         lag=lag,
+        dead_letters=letters,
     )
 
 
