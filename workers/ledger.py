@@ -21,6 +21,7 @@ from hub.messaging.dead_letters import bury
 from hub.messaging.producer import Producer
 from hub.messaging.records import Record
 from hub.messaging.topics import OUTCOMES, Topics
+from hub.store import issued_urls, routes
 from hub.store.exchanges import Row, add_outcomes, keep_days, row_of
 from hub.store.pool import Store
 from hub.telemetry import OUTCOMES_STORED, get_logger
@@ -192,11 +193,13 @@ class Ledger:
             pause = await self._keep_days()
 
     async def _keep_days(self) -> float:
-        """Make and drop days; returns the seconds until that is due again."""
+        """Make and drop days, forget routes and URLs that ran out; returns the seconds until that is due again."""
         try:
             dropped = await keep_days(self._store, datetime.now(UTC).date(), self._retention_days)
+            async with self._store.transaction() as connection:
+                forgotten = await routes.forget_expired(connection) + await issued_urls.forget_expired(connection)
         except (StoreUnavailable, asyncpg.PostgresError) as error:
             log.warning("exchange_days.not_kept", error=repr(error))
             return _HOUSEKEEPING_RETRY_SECONDS
-        log.info("exchange_days.kept", dropped=dropped)
+        log.info("exchange_days.kept", dropped=dropped, forgotten=forgotten)
         return _HOUSEKEEPING_SECONDS

@@ -51,3 +51,9 @@ async def find(connection: Connection, url_ids: Iterable[str]) -> Mapping[str, I
         )
         for row in rows
     }
+
+
+async def forget_expired(connection: Connection) -> int:
+    """URLs that ran out go; says how many."""
+    done: str = await connection.execute(SQL["forget_expired"])
+    return int(done.rsplit(" ", 1)[1])

@@ -12,10 +12,6 @@ select url_id, kind, bound_platform_id::text, bound_country_code, bound_party_id
        target_platform_id::text, target_country_code, target_party_id, target_url, correlation_id
 from issued_url where url_id = any($1::text[]) and (expires_at is null or expires_at > now())
 
--- name: extend
--- Let a URL live at least until $2.
-update issued_url set expires_at = $2 where url_id = $1 and expires_at is not null and expires_at < $2
-
 -- name: forget_expired
 -- Delete URLs that ran out.
 delete from issued_url where expires_at < now()

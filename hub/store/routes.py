@@ -52,3 +52,9 @@ def _answer(lookup: Lookup, routes: list[tuple[PartyId, PartyId]]) -> tuple[Part
     else:
         found = [counterpart for owner, counterpart in routes if known is None or owner == known]
     return tuple(dict.fromkeys(found))
+
+
+async def forget_expired(connection: Connection) -> int:
+    """Routes that ran out go; says how many."""
+    done: str = await connection.execute(SQL["forget_expired"])
+    return int(done.rsplit(" ", 1)[1])

@@ -16,6 +16,8 @@ import sys
 from collections.abc import Callable, Coroutine
 from pathlib import Path
 
+from hub.errors import ConfigurationError
+from hub.settings import load_settings
 from infra.dev import ports
 from infra.dev.directory import check_space, claim, keep_private, locked, unwritable, write_private
 from infra.dev.failures import EXIT_STOPPED, StartFailure
@@ -69,6 +71,7 @@ def _refuse(failure: StartFailure, say: Say) -> int:
 
 
 async def _run(path: Path, address: Address, supervisor: Supervisor, plan: Planner, say: Say) -> None:
+    _check_settings()
     _keep_secrets(path)
     postgres_url, bootstrap = await _start_stores(path, supervisor, say)
     env = environment(path, address, postgres_url, bootstrap)
@@ -119,6 +122,18 @@ def environment(path: Path, address: Address, postgres_url: str, bootstrap: str)
         "PYTHONUNBUFFERED": "1",
     }
     return chosen | {name: value for name, value in os.environ.items() if value or name not in chosen}
+
+
+def _check_settings() -> None:
+    """Read the settings as every part will, before anything is started.
+
+    Raises:
+        StartFailure: one of them is wrong; the message names it.
+    """
+    try:
+        load_settings()
+    except ConfigurationError as error:
+        raise StartFailure(str(error)) from error
 
 
 def _keep_secrets(path: Path) -> None:

@@ -225,6 +225,22 @@ async def test_days_are_made_ahead_and_dropped_after_retention(rig: Rig) -> None
     assert await rig.value(f"select (to_regclass('exchange_{today:%Y%m%d}') is null)::int") == 1
 
 
+async def test_routes_that_ran_out_are_forgotten(rig: Rig) -> None:
+    columns = "kind, key, owner_country_code, owner_party_id, expires_at"
+    route = f"insert into route ({columns}) values ('session', $1, 'NL', 'CPO', $2)"
+    now = datetime.now(UTC)
+    async with rig.store.connection() as connection:
+        await connection.execute(route, "OLD", now - timedelta(days=1))
+        await connection.execute(route, "NEW", now + timedelta(days=1))
+
+    async with rig.ledger():
+        await rig.tell(an_outcome())
+        await rig.until_caught_up()
+
+    assert await rig.value("select count(*) from route") == 1
+    assert await rig.value("select count(*) from route where key = 'NEW'") == 1
+
+
 async def test_rows_without_a_day_wait_and_move_when_it_is_made(store: Store) -> None:
     today = datetime.now(UTC).date()
     early, old = an_outcome(), an_outcome(int((datetime.now(UTC) - timedelta(days=40)).timestamp() * 1000))

@@ -96,6 +96,13 @@ def test_a_directory_that_cannot_be_made_is_named(tmp_path: Path) -> None:
         claim(tmp_path / "file" / "data")
 
 
+def test_a_wrong_setting_is_named_before_anything_is_started(tmp_path: Path) -> None:
+    code, line = refusal(tmp_path / "data", HUB_AGREEMENTS="foo")
+    assert code == failures.EXIT_PART_FAILED
+    assert "HUB_AGREEMENTS='foo'" in line
+    assert not (tmp_path / "data" / "secrets.key").exists()
+
+
 def test_too_little_space_is_refused_before_anything_is_made(tmp_path: Path) -> None:
     with pytest.raises(DiskFull, match="free some space"):
         check_space(tmp_path, needed=2**60)
