@@ -1,5 +1,6 @@
 """`hub platform …`: connecting platforms, looking at them, suspending them and renewing their tokens."""
 
+from enum import StrEnum
 from typing import Annotated, Any
 from uuid import UUID
 
@@ -144,6 +145,32 @@ def resume(platform: Selector, output: Output = Form.TABLE, data_dir: DataDir = 
     Example: hub platform resume NL/ENE
     """
     _change(platform, "resume", output, data_dir)
+
+
+class Stale(StrEnum):
+    """What becomes of pushes that are older than what is held."""
+
+    REFUSE = "refuse"
+    ACCEPT = "accept"
+
+
+@app.command("set", epilog=EXIT_CODES)
+def set_tolerance(
+    platform: Selector,
+    stale: Annotated[Stale, typer.Option("--stale", help="accept: its old clocks count; refuse: they do not.")],
+    output: Output = Form.TABLE,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Set what the hub lets pass from a platform: pushes that are older than what is held, by their own clock.
+
+    Example: hub platform set NL/ENE --stale accept
+    """
+    client = AdminClient.find(data_dir)
+    done = client.post(f"/platforms/{find(client, platform)}/tolerance", {"stale": stale.value})
+    if output is Form.JSON:
+        print_json(done)
+    else:
+        print_facts({"platform": done["name"], "platform id": done["platform_id"], "stale": done["stale"]})
 
 
 @app.command(epilog=EXIT_CODES)

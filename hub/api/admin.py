@@ -11,7 +11,8 @@ from fastapi import APIRouter, Query
 from hub.api.admin_context import OPERATOR, AdminContext, done
 from hub.api.admin_dead_letters import add_dead_letters
 from hub.api.admin_errors import error_answer, guarded_route
-from hub.api.admin_models import Connect, ErrorBody, Invite, PartyText
+from hub.api.admin_models import Connect, ErrorBody, Invite, PartyText, Tolerate
+from hub.api.admin_receivers import add_receivers
 from hub.ocpi.parties import PartyId
 from hub.operations import inspect
 from hub.operations.connect import connect
@@ -21,6 +22,7 @@ from hub.operations.listing import SettingRow, list_settings
 from hub.operations.rotate import Rotation, rotate_token
 from hub.operations.status import HubStatus, status
 from hub.operations.suspend import StatusChange, resume, suspend
+from hub.operations.tolerate import Tolerance, set_stale
 from hub.store.operators import PartyRow
 
 PREFIX: Final = "/admin/v1"
@@ -35,6 +37,7 @@ def router(context: AdminContext, operator_token: str) -> APIRouter:
     _add_looks(made, context)
     _add_hub(made, context)
     add_dead_letters(made, context)
+    add_receivers(made, context)
 
     @made.api_route("/{rest:path}", methods=["GET", "POST", "PUT", "PATCH", "DELETE"], include_in_schema=False)
     async def nothing_here(rest: str) -> Any:
@@ -115,6 +118,11 @@ def _add_platforms(made: APIRouter, context: AdminContext) -> None:
     async def resume_platform(platform_id: UUID) -> StatusChange:
         """Let a suspended platform back in."""
         return done(await resume(store, operator=OPERATOR, platform_id=str(platform_id)))
+
+    @made.post("/platforms/{platform_id}/tolerance")
+    async def tolerate_platform(platform_id: UUID, body: Tolerate) -> Tolerance:
+        """Let its pushes with old clocks count, or not."""
+        return done(await set_stale(store, operator=OPERATOR, platform_id=str(platform_id), stale=body.stale))
 
     @made.post("/platforms/{platform_id}/disconnect")
     async def disconnect_platform(platform_id: UUID) -> StatusChange:

@@ -1,11 +1,13 @@
 """The bodies that the admin API takes, and the shape of its errors. What it answers are the values of `hub.operations`."""
 
-from typing import Annotated
+from typing import Annotated, Literal
 from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
 from hub.ocpi.parties import PartyId, Role
+from hub.operations.receivers import CatchUp, Touches
+from hub.operations.tolerate import Stale
 
 
 def _party(text: str) -> str:
@@ -44,6 +46,28 @@ class Settle(_Body):
     """Do something with a dead letter; `again` where something was done with it before."""
 
     again: bool = False
+
+
+class Tolerate(_Body):
+    """What the hub lets pass from a platform."""
+
+    stale: Stale
+
+
+class ReceiverChange(_Body):
+    """Change a receiver; what is not given stays. `platform_id` where its party is on several platforms."""
+
+    is_paused: bool | None = None
+    catch_up: CatchUp | None = None
+    touches: Touches | None = None
+    platform_id: UUID | None = None
+
+
+class ReceiverResync(_Body):
+    """Send a receiver all that it may see, of one module or of all."""
+
+    module: Literal["locations", "tariffs", "tokens"] | None = None
+    platform_id: UUID | None = None
 
 
 class ErrorDetail(_Body):

@@ -150,6 +150,11 @@ async def set_status(connection: Connection, platform_id: str, status: PlatformS
     await connection.execute(SQL["touch_roles"], platform_id)
 
 
+async def set_stale(connection: Connection, platform_id: str, stale: str) -> None:
+    """What becomes of its pushes that are older than what is held: `refuse` or `accept` (D-11)."""
+    await connection.execute(SQL["set_stale"], platform_id, stale)
+
+
 async def add_audit(
     connection: Connection, operator: str, action: str, subject: str, detail: Mapping[str, Any]
 ) -> None:

@@ -41,6 +41,10 @@ insert into inbound_token (token_hash, platform_id, kind) values ($1, $2, 'regis
 -- The operator's word on a platform.
 update platform set status = $2, updated_at = now() where platform_id = $1
 
+-- name: set_stale
+-- What becomes of a platform's pushes that are older than what is held (D-11).
+update platform set stale = $2, updated_at = now() where platform_id = $1
+
 -- name: touch_roles
 -- The status of these parties changes now, as others see it in hubclientinfo.
 update party set last_updated = now() where platform_id = $1
