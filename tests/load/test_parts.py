@@ -119,24 +119,26 @@ async def test_without_node_its_column_says_so() -> None:
     assert (row.rate, list(row.more)) == (None, [NOT_RUN])
 
 
-if shutil.which("node"):
+async def test_the_proxy_checks_the_token_and_swaps_it_or_cannot_start_without_node(tmp_path: Path) -> None:
+    if shutil.which("node") is None:
+        with pytest.raises(FileNotFoundError):
+            await a_proxy(1, {}, {}, tmp_path).__aenter__()
+        return
+    came: list[Message] = []
 
-    async def test_the_proxy_checks_the_token_and_swaps_it(tmp_path: Path) -> None:
-        came: list[Message] = []
+    def take(message: Message) -> bytes:
+        came.append(message)
+        return answer(OK)
 
-        def take(message: Message) -> bytes:
-            came.append(message)
-            return answer(OK)
-
-        listener = Listener(take)
-        await listener.up()
-        receivers = {"DE/MS1": {"url": listener.url, "token": "Token theirs"}}
-        async with a_proxy(1, {"Token ours": "NL/CP1"}, receivers, tmp_path) as (_, url):
-            caller = await Caller.open(url)
-            routing = "OCPI-from-country-code: NL\r\nOCPI-from-party-id: CP1\r\nOCPI-to-country-code: DE\r\n"
-            headers = f"Authorization: Token ours\r\n{routing}OCPI-to-party-id: MS1\r\n"
-            assert (await caller.ask(request("PUT", "/s/1", headers, b"{}"))).body == OK
-            assert (await caller.ask(request("PUT", "/s/1", headers.replace("ours", "none"), b"{}"))).status == 401
-            caller.close()
-        assert [(one.header("authorization"), one.body) for one in came] == [("Token theirs", b"{}")]
-        await listener.down()
+    listener = Listener(take)
+    await listener.up()
+    receivers = {"DE/MS1": {"url": listener.url, "token": "Token theirs"}}
+    async with a_proxy(1, {"Token ours": "NL/CP1"}, receivers, tmp_path) as (_, url):
+        caller = await Caller.open(url)
+        routing = "OCPI-from-country-code: NL\r\nOCPI-from-party-id: CP1\r\nOCPI-to-country-code: DE\r\n"
+        headers = f"Authorization: Token ours\r\n{routing}OCPI-to-party-id: MS1\r\n"
+        assert (await caller.ask(request("PUT", "/s/1", headers, b"{}"))).body == OK
+        assert (await caller.ask(request("PUT", "/s/1", headers.replace("ours", "none"), b"{}"))).status == 401
+        caller.close()
+    assert [(one.header("authorization"), one.body) for one in came] == [("Token theirs", b"{}")]
+    await listener.down()
