@@ -112,10 +112,10 @@ async def test_listening_goes_on_after_its_connection_was_lost(database_url: str
         await holds(keeper, missed, 3)
 
         started = time.monotonic()
-        await holds(keeper, await add_platform(store), 1)
+        await holds(keeper, await add_platform(store), 3)
 
     assert len(ended) == 1
-    assert time.monotonic() - started < 1
+    assert time.monotonic() - started < 3
 
 
 async def test_polling_goes_on_after_a_fault_that_nobody_foresaw(
