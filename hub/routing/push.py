@@ -16,6 +16,8 @@ from hub.ocpi.modules import find, segments
 from hub.routing.admit import url_owner
 from hub.routing.open_keys import token_key
 
+_OF_DRIVERS: Final = "tokens"
+"""Its URLs hold uids, which no error and no log may show."""
 _ROOT_SEGMENTS: Final = 3
 _EVSE_SEGMENTS: Final = 4
 
@@ -29,7 +31,8 @@ def read_push(envelope: Envelope, *, accepts_stale: bool = False) -> Change:
     match = find(envelope.version, envelope.module, envelope.interface, envelope.tail)
     owner = url_owner(match) if match else None
     if match is None or owner is None or envelope.method not in match.resource.operations:
-        raise UndecodableRecord(f"{envelope.method} {envelope.interface}/{envelope.module}/{envelope.tail} is no push")
+        where = "…" if envelope.module == _OF_DRIVERS else envelope.tail
+        raise UndecodableRecord(f"{envelope.method} {envelope.interface}/{envelope.module}/{where} is no push")
     parameters = match.parameters
     tokens = ""
     if "token_uid" in parameters:

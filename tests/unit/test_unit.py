@@ -99,3 +99,10 @@ def test_a_tariff_is_shown_as_pushed() -> None:
 
     assert held.current("T1", "tariffs") == b'{"id":"T1","price":0.250,"last_updated":"2026-06-01T12:00:00Z"}'
     assert json.loads(held.current("T1", "tariffs"))["price"] == 0.25
+
+
+def test_what_is_no_push_is_named_without_a_drivers_uid() -> None:
+    with pytest.raises(UndecodableRecord) as raised:
+        a_push("PUT", "tokens/DEADBEEF/more/and/more", {})
+
+    assert "DEADBEEF" not in str(raised.value)
