@@ -6,17 +6,13 @@ Rules BP-05, BP-13, AU-13; decisions D-03, D-22.
 """
 
 import secrets
-import time
 import uuid
 from dataclasses import dataclass
-from datetime import UTC, datetime
 from typing import Final
 
 from hub.delivery.content import Content, current_content
-from hub.delivery.judge import Judgement, judge_answer, judge_failure
+from hub.delivery.judge import Judgement
 from hub.delivery.prepare import prepare
-from hub.delivery.presence import is_usable
-from hub.errors import PartnerError
 from hub.model.delivery import Entry, Receiver
 from hub.model.directory import Directory, Platform
 from hub.model.trace import child
@@ -29,6 +25,7 @@ from hub.store.marks import Seen
 from hub.store.pool import Store
 from hub.store.receivers import Refused
 from hub.store.units import read_current
+from workers.calls import call
 from workers.evidence import Evidence
 
 _UNKNOWN: Final = frozenset({2003, 2004})
@@ -107,24 +104,9 @@ async def attempt(
         correlation_id=correlation_id,
         traceparent=child(envelope.traceparent, secrets.token_hex(8)) if envelope and shows_trace else "",
     )
-    began = time.monotonic()
-    evidence.begin(platform.platform_id)
-    try:
-        came = await partners.send(request.method, request.url, request.headers, request.body or None, timeout=patience)
-    except PartnerError as error:
-        judgement = judge_failure(error, datetime.now(UTC))
-        evidence.note(platform.platform_id, answered=False)
-    else:
-        evidence.note(platform.platform_id, is_usable(came.http_status))
-        judgement = judge_answer(
-            http_status=came.http_status,
-            headers=came.headers,
-            content=came.body,
-            method=request.method,
-            traffic=TrafficClass.PUSH,
-            now=datetime.now(UTC),
-        )
-    seconds = time.monotonic() - began
+    judgement, began, seconds = await call(
+        partners, evidence, platform.platform_id, request, traffic=TrafficClass.PUSH, timeout=patience
+    )
     request_id = request.headers["X-Request-ID"]
     return Attempted(judgement, request_id, correlation_id, began, seconds, platform.token.value)
 

@@ -15,10 +15,8 @@ from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
 from typing import Final
 
-from hub.delivery.judge import Judgement, judge_answer, judge_failure
+from hub.delivery.judge import Judgement
 from hub.delivery.prepare import prepare
-from hub.delivery.presence import is_usable
-from hub.errors import PartnerError
 from hub.messaging.topics import BULK_REPLIES, REPLIES, TopicSpec
 from hub.model import trace
 from hub.model.directory import Directory
@@ -49,6 +47,7 @@ from hub.routing.rewrite import link_header, next_link
 from hub.store import issued_urls
 from hub.telemetry import PARTNER_CALLS, PARTNER_SECONDS, get_logger
 from workers.app import WorkerContext
+from workers.calls import call
 from workers.evidence import Evidence
 from workers.planning import STORE_SECONDS
 
@@ -144,31 +143,16 @@ class Calling:
             correlation_id=envelope.correlation_id,
             traceparent=self._shown_trace(envelope),
         )
-        started = time.monotonic()
-        self._evidence.begin(destination.platform_id)
-        try:
-            came = await self._context.partners.send(
-                attempt.method,
-                attempt.url,
-                attempt.headers,
-                attempt.body or None,
-                timeout=max(0.01, envelope.deadline / 1000 - time.time()),
-                start_within=max(0.01, envelope.start_by / 1000 - time.time()),
-            )
-        except PartnerError as error:
-            self._evidence.note(destination.platform_id, answered=False)
-            judgement = judge_failure(error, datetime.now(UTC))
-        else:
-            self._evidence.note(destination.platform_id, is_usable(came.http_status))
-            judgement = judge_answer(
-                http_status=came.http_status,
-                headers=came.headers,
-                content=came.body,
-                method=envelope.method,
-                traffic=made.parsed.operation.traffic,
-                now=datetime.now(UTC),
-            )
-        self._note_call(made, destination, judgement, attempt.headers["X-Request-ID"], time.monotonic() - started)
+        judgement, _, seconds = await call(
+            self._context.partners,
+            self._evidence,
+            destination.platform_id,
+            attempt,
+            traffic=made.parsed.operation.traffic,
+            timeout=max(0.01, envelope.deadline / 1000 - time.time()),
+            start_within=max(0.01, envelope.start_by / 1000 - time.time()),
+        )
+        self._note_call(made, destination, judgement, attempt.headers["X-Request-ID"], seconds)
         return await self._answer(made, destination, directory, judgement, url)
 
     def _shown_trace(self, envelope: Envelope) -> str:

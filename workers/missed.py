@@ -42,11 +42,6 @@ class MissedWriter:
         self._has_work = asyncio.Event()
         self._writing = asyncio.Lock()
 
-    @property
-    def is_idle(self) -> bool:
-        """Whether everything is written."""
-        return not (self._then or self._missed or self._judged or self._seen or self._writing.locked())
-
     def miss(self, receiver: Receiver, key: UnitKey, partition: int, then: Then) -> None:
         """Mark a unit for a receiver; `then` is called when that is committed."""
         self._missed[receiver, key] = Missed(receiver, key, partition)

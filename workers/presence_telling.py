@@ -16,7 +16,6 @@ import secrets
 import time
 import uuid
 from collections.abc import Awaitable, Callable, Iterator, Sequence
-from datetime import UTC, datetime
 from enum import Enum, auto
 from itertools import groupby, islice
 from typing import Final
@@ -24,10 +23,9 @@ from urllib.parse import quote
 
 import msgspec
 
-from hub.delivery.judge import Judgement, judge_answer, judge_failure
+from hub.delivery.judge import Judgement
 from hub.delivery.prepare import Attempt, prepare_own
-from hub.delivery.presence import is_usable
-from hub.errors import PartnerError, StoreUnavailable
+from hub.errors import StoreUnavailable
 from hub.model.directory import Directory, Platform
 from hub.model.outcome import Leg, Outcome, Verdict, object_name
 from hub.ocpi.headers import CORRELATION_ID, REQUEST_ID
@@ -38,6 +36,7 @@ from hub.store import client_infos, platforms
 from hub.store.client_infos import Held
 from hub.telemetry import CLIENT_INFOS_SENT, get_logger
 from workers.app import WorkerContext
+from workers.calls import call
 from workers.evidence import Evidence
 
 log = get_logger(__name__)
@@ -173,29 +172,16 @@ class Telling:
     async def _put(self, viewer: Platform, info: ClientInfo) -> Judgement:
         """One PUT, judged, counted and told to the ledger."""
         attempt = _prepared(viewer, info)
-        self._evidence.begin(viewer.platform_id)
-        started = time.monotonic()
-        try:
-            answer = await self._context.partners.send(
-                attempt.method, attempt.url, attempt.headers, attempt.body, timeout=_PUT_SECONDS
-            )
-        except PartnerError as error:
-            self._evidence.note(viewer.platform_id, answered=False)
-            judgement = judge_failure(error, datetime.now(UTC))
-        else:
-            self._evidence.note(viewer.platform_id, is_usable(answer.http_status))
-            judgement = judge_answer(
-                http_status=answer.http_status,
-                headers=answer.headers,
-                content=answer.body,
-                method=attempt.method,
-                traffic=TrafficClass.PUSH,
-                now=datetime.now(UTC),
-            )
-        CLIENT_INFOS_SENT.labels(judgement.verdict.value).inc()
-        self._context.outcomes.note(
-            self._outcome(viewer, info, attempt, judgement, elapsed_ms=(time.monotonic() - started) * 1000)
+        judgement, _, seconds = await call(
+            self._context.partners,
+            self._evidence,
+            viewer.platform_id,
+            attempt,
+            traffic=TrafficClass.PUSH,
+            timeout=_PUT_SECONDS,
         )
+        CLIENT_INFOS_SENT.labels(judgement.verdict.value).inc()
+        self._context.outcomes.note(self._outcome(viewer, info, attempt, judgement, elapsed_ms=seconds * 1000))
         return judgement
 
     def _outcome(

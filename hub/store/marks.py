@@ -103,11 +103,6 @@ async def clear_before(connection: Connection, receiver: Receiver, module: str, 
     await connection.execute(SQL["clear_before"], *columns(receiver), module, moment)
 
 
-async def drop(connection: Connection, receiver: Receiver, module: str | None = None) -> None:
-    """Forget what a receiver missed: it is not entitled to it any more."""
-    await connection.execute(SQL["drop"], *columns(receiver), module)
-
-
 def _columns(rows: Sequence[Missed] | Sequence[Seen]) -> tuple[list[str], ...]:
     receivers = [columns(row.receiver) for row in rows]
     return (

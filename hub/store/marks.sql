@@ -66,8 +66,3 @@ where platform_id = $1 and country_code = $2 and party_id = $3
 -- A receiver has fetched all of a module ($4) itself: its marks that were made before that began ($5) are done (D-13).
 delete from dirty_mark
 where platform_id = $1 and country_code = $2 and party_id = $3 and module = $4 and marked_at < $5
-
--- name: drop
--- Forget every mark of a receiver, in one module ($4) or in all (null).
-delete from dirty_mark
-where platform_id = $1 and country_code = $2 and party_id = $3 and ($4::text is null or module = $4)
