@@ -49,6 +49,7 @@ DELIVERIES: Final = Counter("hub_deliveries", "Deliveries to one receiver, by ve
 DELIVERIES_COALESCED: Final = Counter(
     "hub_deliveries_coalesced", "Deliveries saved since a newer state took their place"
 )
+DELIVERIES_PACED: Final = Counter("hub_deliveries_paced", "Waits of a lane for the rate that is set for its receiver")
 DELIVERIES_IN_FLIGHT: Final = Gauge("hub_deliveries_in_flight", "Deliveries under way in this process")
 DELIVERIES_WAITING: Final = Gauge("hub_deliveries_waiting", "Deliveries that wait in the lanes of this process")
 DELIVERIES_WAITING_BYTES: Final = Gauge("hub_deliveries_waiting_bytes", "What the bodies of waiting deliveries weigh")

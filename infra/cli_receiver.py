@@ -105,18 +105,22 @@ def set_receiver(
     touches: Annotated[
         Touches | None, typer.Option("--touches", help="skip: changes of nothing but clocks are left out.")
     ] = None,
+    rate: Annotated[
+        float | None,
+        typer.Option("--rate", min=0, help="Most requests of broadcasts per second, in all workers; 0: no limit."),
+    ] = None,
     platform: OnPlatform = None,
     output: Output = Form.TABLE,
     data_dir: DataDir = DEFAULT_DATA_DIR,
 ) -> None:
     """Change what is set for a receiver.
 
-    Example: hub receiver set NL/EM1 --touches skip
+    Example: hub receiver set NL/EM1 --rate 20
     """
-    if catch_up is None and touches is None:
-        fail(Exit.USAGE, "nothing to set: give --catch-up or --touches")
-    given = {"catch_up": catch_up, "touches": touches}
-    _change(party, platform, {name: value.value for name, value in given.items() if value}, output, data_dir)
+    if catch_up is None and touches is None and rate is None:
+        fail(Exit.USAGE, "nothing to set: give --catch-up, --touches or --rate")
+    given = {"catch_up": catch_up, "touches": touches, "rate": rate}
+    _change(party, platform, {name: value for name, value in given.items() if value is not None}, output, data_dir)
 
 
 @app.command(epilog=EXIT_CODES)
@@ -163,6 +167,7 @@ def _print_detail(found: Mapping[str, Any], output: Form) -> None:
             "asked to wait until": found["asked_until"],
             "catch-up": found["catch_up"],
             "touches": found["touches"],
+            "rate, per second": found["rate"] or "no limit",
             "in flight": row["in_flight"],
             "waiting": row["waiting"],
             "marks": ", ".join(f"{count} {name}" for name, count in found["marks"].items()) or 0,

@@ -50,8 +50,8 @@ _AWAY: Final = (StoreUnavailable, asyncpg.PostgresError)
 class Deliveries:
     """The lanes of one assignment; all of them end with it.
 
-    `limit` is how many requests may be under way to one receiver here; `healths` outlive the assignment; `release` is told every
-    record that a receiver no longer needs.
+    `limit` is how many requests may be under way to one receiver here, `share` our part of its rate; `healths` outlive the
+    assignment; `release` is told every record that a receiver no longer needs.
     """
 
     def __init__(
@@ -61,6 +61,7 @@ class Deliveries:
         log_epoch: str,
         partitions: frozenset[int],
         limit: int,
+        share: float,
         healths: dict[Receiver, Health],
         known: Receivers,
         evidence: Evidence,
@@ -70,6 +71,7 @@ class Deliveries:
         self._log_epoch = log_epoch
         self._partitions = sorted(partitions)
         self._limit = limit
+        self._share = share
         self._healths = healths
         self._receivers = known
         self._evidence = evidence
@@ -272,11 +274,16 @@ class Deliveries:
         now = time.monotonic()
         limit = 1 if line.is_trial else self._limit
         allowed = 0 if now < line.held_until else line.health.allowed(now, limit)
-        while (entry := line.lane.take(allowed)) is not None:
+        before = line.lane.in_flight
+        rate = self._receivers.standing(line.receiver).rate_of(self._share)
+        room = allowed if rate is None else min(allowed, before + line.health.bucket.free(now, rate))
+        while (entry := line.lane.take(room)) is not None:
             self._spawn(self._deliver(line, entry), "delivery")
         line.watch_room()
         if allowed == 0:
             self._wake(line, max(line.held_until, line.health.rests_until) - now)
+        elif rate is not None and (pause := line.keep_rate(rate, line.lane.in_flight - before, allowed)):
+            self._wake(line, pause)
         return True
 
     def _wake(self, line: Line, seconds: float) -> None:

@@ -96,6 +96,7 @@ class _Assignment:
             log_epoch=epoch,
             partitions=partitions,
             limit=max(1, context.settings.receiver_concurrency * len(partitions) // everything),
+            share=len(partitions) / everything,
             healths=healths,
             known=known,
             evidence=evidence,

@@ -7,6 +7,7 @@ from typing import Final
 from hub.delivery.health import Health
 from hub.delivery.lane import Lane
 from hub.model.delivery import Receiver
+from hub.telemetry import DELIVERIES_PACED
 
 MARKS_AT_ONCE: Final = 16
 """How many marks of one receiver wait in its lane at most: live records of the same owner wait behind these."""
@@ -28,6 +29,15 @@ class Line:
     has_marks: bool = False
     catching_up: asyncio.Task[None] | None = None
     room: asyncio.Event = field(default_factory=asyncio.Event)
+
+    def keep_rate(self, rate: float, begun: int, allowed: int) -> float:
+        """Count requests that have begun; in how many seconds the lane goes on where the rate alone holds it back, else 0."""
+        bucket = self.health.bucket
+        bucket.spend(begun)
+        if not self.lane.is_ready or self.lane.in_flight >= allowed:
+            return 0.0
+        DELIVERIES_PACED.inc(begun > 0)
+        return bucket.seconds_to_next(rate)
 
     def watch_room(self) -> None:
         """Let the catch-up go on when few marks wait."""

@@ -60,6 +60,7 @@ class ReceiverChange(_Body):
     is_paused: bool | None = None
     catch_up: CatchUp | None = None
     touches: Touches | None = None
+    rate: float | None = Field(None, ge=0, le=1_000_000)
     platform_id: UUID | None = None
 
 

@@ -51,6 +51,7 @@ def add_receivers(made: APIRouter, context: AdminContext) -> None:
                 is_paused=body.is_paused,
                 catch_up=body.catch_up,
                 touches=body.touches,
+                rate=body.rate,
             )
         )
 

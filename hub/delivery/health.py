@@ -1,4 +1,4 @@
-"""How a receiver does: how many requests it may get now, and when its breaker opens.
+"""How a receiver does: how many requests it may get now and how often, and when its breaker opens.
 
 Trouble is no answer, or one that no OCPI platform in order gives (401, 403, 429, 5xx, no OCPI). While it lasts one request at a
 time tries, after pauses that grow. When it lasts, the breaker opens: nothing waits for this receiver any more, what it misses is
@@ -7,7 +7,7 @@ marked dirty, and one trial at a time finds out when it is back. The breaker is 
 Rules AU-13, BP-16; decisions D-10, D-21.
 """
 
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from email.utils import parsedate_to_datetime
 from typing import Final
@@ -21,12 +21,38 @@ LONGEST_WAIT_SECONDS: Final = 2.0
 """A receiver that asks for a longer pause than this is parked until then."""
 TROUBLE_SECONDS: Final = 1.0
 TROUBLE_FAILURES: Final = 3
+BURST_SECONDS: Final = 0.1
+"""What a rate allows in this time may go at once: a timer that fires late costs no throughput."""
+
+
+@dataclass(slots=True)
+class Bucket:
+    """Holds requests to a rate: in any second begin not more than it allows in 1.1 seconds, or one more than it allows."""
+
+    tokens: float = 1.0
+    filled_at: float = 0.0
+
+    def free(self, now: float, rate: float) -> int:
+        """How many requests may begin now; `rate` is what is allowed per second."""
+        gained = max(0.0, now - self.filled_at) * rate
+        self.tokens = min(self.tokens + gained, max(1.0, rate * BURST_SECONDS))
+        self.filled_at = now
+        return max(0, int(self.tokens))
+
+    def spend(self, count: int) -> None:
+        """So many have begun."""
+        self.tokens -= count
+
+    def seconds_to_next(self, rate: float) -> float:
+        """How long after the last look at it another may begin."""
+        return max(0.0, 1.0 - self.tokens) / rate
 
 
 @dataclass(slots=True)
 class Health:
     """What the latest attempts of this worker told. Times are monotonic seconds."""
 
+    bucket: Bucket = field(default_factory=Bucket)
     failures: int = 0
     troubled_since: float | None = None
     rests_until: float = 0.0
@@ -71,6 +97,12 @@ class Standing:
     asked_until: float = 0.0
     catches_up: bool = True
     skips_touches: bool = False
+    rate: float | None = None
+    """Most requests that may begin each second, in all workers together."""
+
+    def rate_of(self, share: float) -> float | None:
+        """What of the rate is for a worker with this share of all partitions."""
+        return None if self.rate is None else self.rate * share
 
     def parked(self, platform: Platform, now: float) -> str | None:
         """Why nothing is sent to a receiver on this platform now and what it misses is marked; None while it gets everything."""

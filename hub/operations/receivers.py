@@ -46,6 +46,7 @@ class ReceiverDetail:
     receiver: ReceiverRow
     catch_up: str
     touches: str
+    rate: float | None
     is_paused: bool
     breaker_open_since: datetime | None
     next_try_at: datetime | None
@@ -94,6 +95,7 @@ async def show_receiver(desk: ReceiverDesk, party: PartyId, platform_id: str | N
         receiver=_row(facts, desk.directory, _modules(desk.directory)[receiver]),
         catch_up=facts.catch_up,
         touches=facts.touches,
+        rate=facts.rate,
         is_paused=facts.is_paused,
         breaker_open_since=facts.opened_at,
         next_try_at=facts.next_try_at,
@@ -114,18 +116,22 @@ async def change_receiver(
     is_paused: bool | None = None,
     catch_up: CatchUp | None = None,
     touches: Touches | None = None,
+    rate: float | None = None,
 ) -> ReceiverDetail | Declined:
     """Pause or resume a receiver, or change what is set for it; workers act on it within a second. Idempotent.
 
-    A paused receiver gets nothing; what it misses is marked and sent when it is resumed.
+    A paused receiver gets nothing; what it misses is marked and sent when it is resumed. `rate` is how many requests for all may
+    begin each second, in all workers together; 0: as many as it takes.
     """
     receiver = _find(desk.directory, party, platform_id)
     if isinstance(receiver, Declined):
         return receiver
-    given = {"is_paused": is_paused, "catch_up": catch_up, "touches": touches}
+    given = {"is_paused": is_paused, "catch_up": catch_up, "touches": touches, "rate": rate}
     detail = {name: value for name, value in given.items() if value is not None}
     async with desk.store.transaction() as connection:
-        await receiver_looks.set_receiver(connection, receiver, is_paused=is_paused, catch_up=catch_up, touches=touches)
+        await receiver_looks.set_receiver(
+            connection, receiver, is_paused=is_paused, catch_up=catch_up, touches=touches, rate=rate
+        )
         await operators.add_audit(connection, operator, "receiver.changed", _subject(receiver), detail)
     return await show_receiver(desk, receiver.party, receiver.platform_id)
 

@@ -26,6 +26,7 @@ class ReceiverFacts:
     is_paused: bool
     catch_up: str
     touches: str
+    rate: float | None
     opened_at: datetime | None
     next_try_at: datetime | None
     asked_until: datetime | None
@@ -81,6 +82,7 @@ async def set_receiver(
     is_paused: bool | None = None,
     catch_up: str | None = None,
     touches: str | None = None,
+    rate: float | None = None,
 ) -> None:
-    """Change what is set for a receiver; what is None stays as it is."""
-    await connection.execute(SQL["set"], *columns(receiver), is_paused, catch_up, touches)
+    """Change what is set for a receiver; what is None stays as it is, and a rate of 0 is none."""
+    await connection.execute(SQL["set"], *columns(receiver), is_paused, catch_up, touches, rate)

@@ -2,7 +2,7 @@
 -- What is known of every receiver beside the directory: settings, breaker, and how much is marked and refused.
 select keys.platform_id::text, keys.country_code, keys.party_id,
        coalesce(r.is_paused, false) as is_paused, coalesce(r.catch_up, 'push') as catch_up,
-       coalesce(r.touches, 'send') as touches, r.opened_at, r.next_try_at, r.asked_until,
+       coalesce(r.touches, 'send') as touches, r.rate, r.opened_at, r.next_try_at, r.asked_until,
        coalesce(r.failures, 0) as failures, coalesce(r.reason, '') as reason,
        coalesce(m.marks, 0) as marks, m.oldest_mark, coalesce(f.refusals, 0) as refusals,
        coalesce(l.in_flight, 0) as in_flight, coalesce(l.waiting, 0) as waiting, l.oldest_waiting
@@ -31,9 +31,9 @@ select module, owner_country_code, owner_party_id, object_id, evse_uid, method, 
 from refusal where platform_id = $1 and country_code = $2 and party_id = $3 order by refused_at desc limit $4
 
 -- name: set
--- Change what is set for a receiver ($1 to $3); null leaves it: $4 paused, $5 catch_up, $6 touches.
-insert into receiver (platform_id, country_code, party_id, is_paused, catch_up, touches)
-values ($1, $2, $3, coalesce($4, false), coalesce($5, 'push'), coalesce($6, 'send'))
+-- Change what is set for a receiver ($1 to $3); null leaves it: $4 paused, $5 catch_up, $6 touches, $7 rate (0: none).
+insert into receiver (platform_id, country_code, party_id, is_paused, catch_up, touches, rate)
+values ($1, $2, $3, coalesce($4, false), coalesce($5, 'push'), coalesce($6, 'send'), nullif($7::float8, 0))
 on conflict (platform_id, country_code, party_id) do update
 set is_paused = coalesce($4, receiver.is_paused), catch_up = coalesce($5, receiver.catch_up),
-    touches = coalesce($6, receiver.touches), updated_at = now()
+    touches = coalesce($6, receiver.touches), rate = nullif(coalesce($7::float8, receiver.rate), 0), updated_at = now()

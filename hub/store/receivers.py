@@ -122,4 +122,5 @@ def _standing(row: Mapping[str, Any], now: float) -> Standing:
         asked_until=now + row["asked_for"] if row["asked_for"] is not None else 0.0,
         catches_up=row["catch_up"] == "push",
         skips_touches=row["touches"] == "skip",
+        rate=row["rate"],
     )

@@ -1,6 +1,6 @@
 -- name: standings
 -- Every receiver of which something is known, with times as seconds from now.
-select platform_id::text, country_code, party_id, is_paused, opened_at is not null as is_open, catch_up, touches,
+select platform_id::text, country_code, party_id, is_paused, opened_at is not null as is_open, catch_up, touches, rate,
        extract(epoch from next_try_at - clock_timestamp())::float8 as next_try_in,
        extract(epoch from asked_until - clock_timestamp())::float8 as asked_for
 from receiver

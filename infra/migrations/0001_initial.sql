@@ -235,7 +235,7 @@ create trigger list_deleted after delete on unit referencing old table as change
 
 -- A receiver is a party on a platform. How it does and what was set for it, shared by all workers; no row: all is well.
 -- opened_at: its breaker is open since then, and next_try_at is when one worker may try (it moves that to claim the trial).
--- asked_until: the receiver asked to be left alone until then (D-21). catch_up D-13, touches D-28.
+-- asked_until: the receiver asked to be left alone until then (D-21). catch_up D-13, touches D-28. rate: most requests per second.
 create table receiver (
     platform_id uuid not null references platform on delete cascade,
     country_code text not null,
@@ -243,6 +243,7 @@ create table receiver (
     is_paused boolean not null default false,
     catch_up text not null default 'push' check (catch_up in ('push', 'none')),
     touches text not null default 'send' check (touches in ('send', 'skip')),
+    rate double precision check (rate > 0),
     opened_at timestamptz,
     next_try_at timestamptz,
     asked_until timestamptz,

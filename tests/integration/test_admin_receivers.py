@@ -100,6 +100,16 @@ async def test_who_receives_nothing_is_not_found(rig: AdminRig) -> None:
 
 async def test_setting_nothing_is_wrong_usage(rig: AdminRig) -> None:
     assert (await rig.hub("receiver", "set", "NL/MSP")).exit_code == USAGE
+    assert (await rig.hub("receiver", "set", "NL/MSP", "--rate", "-1")).exit_code == USAGE
+
+
+async def test_a_rate_is_kept_beside_other_settings_until_it_is_taken_away(rig: AdminRig) -> None:
+    await rig.json("receiver", "set", "NL/MSP", "--rate", "2.5")
+    kept = await rig.json("receiver", "set", "NL/MSP", "--touches", "skip")
+    gone = await rig.json("receiver", "set", "NL/MSP", "--rate", "0")
+
+    assert [shown["rate"] for shown in (kept, gone)] == [2.5, None]
+    assert "no limit" in (await rig.hub("receiver", "show", "NL/MSP")).stdout
 
 
 async def test_a_platform_is_trusted_with_old_clocks_until_it_is_not(rig: AdminRig) -> None:

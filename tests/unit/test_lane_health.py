@@ -6,7 +6,7 @@ from typing import Any
 import pytest
 
 from hub.delivery.content import Content, current_content, raw_content
-from hub.delivery.health import Health, Standing, retry_after_seconds
+from hub.delivery.health import Bucket, Health, Standing, retry_after_seconds
 from hub.model.delivery import Entry, Place
 from hub.model.directory import PlatformStatus
 from hub.ocpi.parties import Role
@@ -16,6 +16,33 @@ from tests.unit.unit_objects import NOON, Held, a_location, a_push, an_evse, at
 
 def test_a_healthy_receiver_gets_all_that_its_limit_lets_go() -> None:
     assert Health().allowed(0.0, 8) == 8
+
+
+@pytest.mark.parametrize(("rate", "most"), [(0.5, 2), (5, 6), (100, 110)])
+def test_in_no_second_more_begin_than_the_rate_allows_in_little_more_than_one(rate: float, most: int) -> None:
+    bucket, began = Bucket(), []
+    for tick in range(5000):
+        now = 100 + tick / 1000
+        free = bucket.free(now, rate)
+        began += [now] * free
+        bucket.spend(free)
+
+    assert max(sum(first <= moment < first + 1 for moment in began) for first in began) <= most
+    assert len(began) >= int(5 * rate)
+
+
+def test_a_bucket_says_when_the_next_may_begin() -> None:
+    bucket = Bucket()
+    bucket.spend(bucket.free(100.0, 4))
+
+    wait = bucket.seconds_to_next(4)
+
+    assert bucket.free(100.0 + wait * 0.9, 4) == 0
+    assert bucket.free(100.001 + wait, 4) == 1
+
+
+def test_a_worker_has_its_share_of_a_rate() -> None:
+    assert (Standing(rate=20.0).rate_of(0.25), Standing().rate_of(0.25)) == (5.0, None)
 
 
 def test_after_trouble_it_rests_and_then_one_request_at_a_time_tries() -> None:
