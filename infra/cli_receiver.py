@@ -44,7 +44,7 @@ class Touches(StrEnum):
 
 @app.command("list", epilog=EXIT_CODES)
 def list_receivers(output: Output = Form.TABLE, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
-    """List the receivers: flowing or why they are parked, what waits, what they still miss.
+    """List the receivers: flowing, suspended or why they are parked, what waits, what they still miss.
 
     OLDEST is for how many seconds the oldest update has not reached the receiver.
 

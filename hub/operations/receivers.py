@@ -2,13 +2,13 @@
 
 import time
 from collections.abc import Iterable
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from typing import Final, Literal
 
 from hub.delivery.health import Standing
 from hub.model.delivery import Receiver
-from hub.model.directory import Directory
+from hub.model.directory import Directory, Platform, PlatformStatus
 from hub.ocpi.parties import PartyId
 from hub.operations.declined import Declined, Reason
 from hub.routing.entitlement import entitlements
@@ -21,11 +21,15 @@ Touches = Literal["send", "skip"]
 
 _REFUSALS_SHOWN: Final = 20
 FLOWING: Final = "flowing"
+SUSPENDED: Final = "suspended"
 
 
 @dataclass(frozen=True, slots=True)
 class ReceiverRow:
-    """One receiver. `state` is `flowing`, or why it is parked; `oldest_seconds` how long it has not had its oldest update."""
+    """One receiver. `state` is `flowing`, `suspended` or why it is parked.
+
+    `oldest_seconds`: how long it has not had its oldest update.
+    """
 
     party: str
     platform_id: str
@@ -75,7 +79,7 @@ class ReceiverDesk:
 
 
 async def list_receivers(desk: ReceiverDesk) -> list[ReceiverRow]:
-    """Every receiver that the directory knows, by party."""
+    """Every receiver that the directory knows, by party; those on suspended platforms too."""
     modules = _modules(desk.directory)
     async with desk.store.connection() as connection:
         found = await receiver_looks.read_facts(connection, list(modules))
@@ -146,6 +150,8 @@ async def resync(
     shares = {
         share.module: owners for share, owners in entitlements(desk.directory).items() if share.receiver == receiver
     }
+    if not shares:
+        return Declined(Reason.CONFLICT, f"{party} is suspended: it gets everything when its platform is resumed")
     if module is not None and module not in shares:
         return Declined(Reason.CONFLICT, f"{party} receives no {module}; it receives {', '.join(shares)}")
     async with desk.store.transaction() as connection:
@@ -159,11 +165,24 @@ async def resync(
 
 
 def _modules(directory: Directory) -> dict[Receiver, tuple[str, ...]]:
-    """Every receiver with the modules that somebody may push to it."""
+    """Every receiver with the modules that somebody may push to it, or might if its platform were not suspended."""
     found: dict[Receiver, list[str]] = {}
-    for share in entitlements(directory):
+    for share in entitlements(_with_suspended(directory)):
         found.setdefault(share.receiver, []).append(share.module)
     return {receiver: tuple(sorted(names)) for receiver, names in found.items()}
+
+
+def _with_suspended(directory: Directory) -> Directory:
+    """The directory as if suspended platforms were only away."""
+    platforms = {
+        key: replace(one, status=PlatformStatus.UNREGISTERED) if _is_suspended(one) else one
+        for key, one in directory.platforms.items()
+    }
+    return replace(directory, platforms=platforms)
+
+
+def _is_suspended(platform: Platform) -> bool:
+    return platform.status is PlatformStatus.SUSPENDED
 
 
 def _find(directory: Directory, party: PartyId, platform_id: str | None) -> Receiver | Declined:
@@ -189,7 +208,7 @@ def _row(facts: ReceiverFacts, directory: Directory, modules: tuple[str, ...]) -
         platform_id=platform.platform_id,
         platform_name=platform.name,
         modules=modules,
-        state=standing.parked(platform, ticks) or FLOWING,
+        state=SUSPENDED if _is_suspended(platform) else standing.parked(platform, ticks) or FLOWING,
         in_flight=facts.in_flight,
         waiting=facts.waiting,
         marks=facts.marks,

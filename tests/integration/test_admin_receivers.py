@@ -52,6 +52,26 @@ async def test_a_paused_receiver_says_so_until_it_is_resumed(rig: AdminRig) -> N
     assert await rig.value("select count(*) from audit where action = 'receiver.changed'") == 3
 
 
+async def test_a_receiver_on_a_suspended_platform_is_listed_as_such_and_can_be_set_but_not_sent_anything(
+    rig: AdminRig,
+) -> None:
+    await rig.value(
+        "update platform set status = 'suspended' from party where party.platform_id = platform.platform_id"
+        " and country_code = 'DE' returning 1"
+    )
+    await rig.value("update directory_version set version = version + 1 returning 1")
+    await rig.keeper.refresh()
+
+    rows = {row["party"]: row for row in await rig.json("receiver", "list")}
+    shown = await rig.json("receiver", "set", "DE/MSP", "--touches", "skip")
+    refused = await rig.hub("receiver", "resync", "DE/MSP")
+
+    assert (rows["DE/MSP"]["state"], rows["DE/MSP"]["modules"]) == ("suspended", ["locations", "tariffs"])
+    assert rows["NL/MSP"]["state"] == "flowing"
+    assert (shown["touches"], shown["receiver"]["state"]) == ("skip", "suspended")
+    assert refused.exit_code == CONFLICT
+
+
 async def test_a_resync_marks_all_that_the_receiver_may_see(rig: AdminRig) -> None:
     done = await rig.json("receiver", "resync", "NL/MSP")
     shown = await rig.json("receiver", "show", "NL/MSP")
