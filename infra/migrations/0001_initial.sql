@@ -298,6 +298,42 @@ create table refusal (
     primary key (platform_id, country_code, party_id, module, owner_country_code, owner_party_id, object_id, evse_uid)
 );
 
+-- Sessions and CDRs, each for the one party that confirmed it and for nobody else (D-04). Key columns are folded. raw is the object
+-- as it is after all that its owner sent; last_updated its clock, whole_at the clock of the last push that said all of it: null while
+-- only patches of it are known, and then it is not shown. directed_id gives the order of creation, for paging; revision is raised by
+-- every change, so that of two writers one begins anew.
+create table directed (
+    directed_id bigint generated always as identity unique,
+    platform_id uuid not null references platform on delete cascade,
+    country_code text not null,
+    party_id text not null,
+    module text not null check (module in ('sessions', 'cdrs')),
+    owner_country_code text not null,
+    owner_party_id text not null,
+    object_id text not null,
+    raw text not null,
+    last_updated timestamptz not null,
+    whole_at timestamptz,
+    revision bigint not null,
+    primary key (platform_id, country_code, party_id, module, owner_country_code, owner_party_id, object_id)
+);
+create index directed_order on directed (platform_id, country_code, party_id, module, directed_id) include (last_updated)
+    where whole_at is not null;
+
+-- A Location without its EVSEs, a Tariff or a Token that a receiver has from a push to it alone: its copy is not the one that is held
+-- for all, so nothing but a live push to all takes that place (D-04).
+create table directed_note (
+    platform_id uuid not null references platform on delete cascade,
+    country_code text not null,
+    party_id text not null,
+    module text not null,
+    owner_country_code text not null,
+    owner_party_id text not null,
+    object_id text not null,
+    noted_at timestamptz not null,
+    primary key (platform_id, country_code, party_id, module, owner_country_code, owner_party_id, object_id)
+);
+
 -- What a receiver was filled with: each module that it may get, the owners (CC/PARTY) whose objects were marked for it, and the
 -- directory version under which that was last done.
 create table receiver_fill (

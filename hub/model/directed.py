@@ -1,0 +1,103 @@
+"""Sessions and CDRs as their one addressee confirmed them: what a push makes of what is held of one. Pure.
+
+Pushes of one object may be confirmed in another order than they were sent in, and twice when a partner repeats one. So each has
+its place by its own clock: an older one takes nothing away from a newer one, and a charging period that is there already is not
+added again.
+
+Source: OCPI 2.2.1, mod_sessions § PATCH. Rules OB-04, OB-06; decision D-04.
+"""
+
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Final, NamedTuple
+
+import msgspec
+
+from hub.ocpi.parties import PartyId
+from hub.ocpi.patch import Members, Slices, merge, read_members, write_list, write_members
+from hub.ocpi.types import parse_datetime
+
+DIRECTED_MODULES: Final = frozenset({"sessions", "cdrs"})
+_PERIODS: Final = "charging_periods"
+
+
+class DirectedKey(NamedTuple):
+    """An object and its addressee, both folded."""
+
+    platform_id: str
+    addressee: PartyId
+    module: str
+    owner: PartyId
+    object_id: str
+
+
+@dataclass(frozen=True, slots=True)
+class Held:
+    """An object as it is held. `whole_at`: the clock of the last push that said all of it, None while only patches are known."""
+
+    raw: bytes
+    last_updated: datetime
+    whole_at: datetime | None
+
+
+@dataclass(frozen=True, slots=True)
+class DirectedPush:
+    """One confirmed push. `body` is as it was sent; `received_at` stands for a clock that the body does not have."""
+
+    key: DirectedKey
+    is_patch: bool
+    body: bytes
+    received_at: datetime
+
+
+def apply_push(push: DirectedPush, held: Held | None) -> Held:
+    """What is held after a push; the same value where it changes nothing.
+
+    Raises:
+        msgspec.DecodeError: the body is no JSON object, or its charging periods are no list.
+    """
+    members = read_members(push.body)
+    clock = _clock(members) or push.received_at
+    if push.is_patch:
+        return _patched(members, clock, held)
+    if held is None or (held.whole_at is not None and held.last_updated <= clock):
+        return Held(write_members(members), clock, clock)
+    if held.whole_at is None:
+        whole = Held(write_members(members), clock, clock)
+        return whole if held.last_updated < clock else _patched(read_members(held.raw), held.last_updated, whole)
+    return held
+
+
+def _patched(patch: Members, clock: datetime, held: Held | None) -> Held:
+    """A patch from before the last whole object is part of that; one that newer patches overtook only adds its periods."""
+    if held is None:
+        return Held(write_members(patch), clock, None)
+    if held.whole_at is not None and clock < held.whole_at:
+        return held
+    base = read_members(held.raw)
+    periods = _together(base, patch)
+    changed = merge(base, patch) if clock >= held.last_updated else base
+    if periods is not None:
+        changed = {**changed, _PERIODS: periods}
+    return Held(write_members(changed), max(clock, held.last_updated), held.whole_at)
+
+
+def _together(base: Members, patch: Members) -> msgspec.Raw | None:
+    """The charging periods of both, each once; None where neither names any."""
+    if _PERIODS not in patch:
+        return base.get(_PERIODS)
+    known = _periods(base)
+    values = [msgspec.json.decode(period) for period in known]
+    new = [period for period in _periods(patch) if msgspec.json.decode(period) not in values]
+    if not new and _PERIODS in base:
+        return base[_PERIODS]
+    return write_list([*known, *new])
+
+
+def _periods(members: Members) -> Slices:
+    return msgspec.json.decode(members[_PERIODS], type=Slices | None) or [] if _PERIODS in members else []
+
+
+def _clock(members: Members) -> datetime | None:
+    value = msgspec.json.decode(members["last_updated"]) if "last_updated" in members else None
+    return parse_datetime(value) if isinstance(value, str) else None
