@@ -3,7 +3,7 @@
 Whoever calls it has committed what must be committed before. Entitlement, URL and token are those of the directory at this
 moment, and nothing leaves after `start_by`.
 
-Source: rules RT-*, CB-*, OF-*; decisions D-01, D-03, D-07, D-19.
+Source: rules RT-*, CB-*, OF-*; decisions D-01, D-03, D-04, D-07, D-19.
 """
 
 import asyncio
@@ -34,6 +34,7 @@ from hub.ocpi.status import (
     body,
 )
 from hub.routing.decide import Destination
+from hub.routing.directed import is_directed_push
 from hub.routing.plan import (
     LONGEST_URL,
     PAGE_PARAMETER,
@@ -48,6 +49,7 @@ from hub.store import issued_urls
 from hub.telemetry import PARTNER_CALLS, PARTNER_SECONDS, get_logger
 from workers.app import WorkerContext
 from workers.calls import call
+from workers.directed import Directed
 from workers.evidence import Evidence
 from workers.planning import STORE_SECONDS
 
@@ -83,6 +85,7 @@ class Calling:
         self._context = context
         self._evidence = evidence
         self._in_flight: Counter[tuple[str, str]] = Counter()
+        self.directed = Directed(context.store)
 
     async def answer(self, parsed: Parsed, planned: Plan | Refusal) -> Answer:
         """What the caller of this request gets, whatever happens."""
@@ -153,6 +156,8 @@ class Calling:
             start_within=max(0.01, envelope.start_by / 1000 - time.time()),
         )
         self._note_call(made, destination, judgement, attempt.headers["X-Request-ID"], seconds)
+        if judgement.verdict is Verdict.DELIVERED and is_directed_push(made.parsed):
+            await self.directed.keep(made, destination)
         return await self._answer(made, destination, directory, judgement, url)
 
     def _shown_trace(self, envelope: Envelope) -> str:

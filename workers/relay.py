@@ -86,6 +86,7 @@ class Relay:
                     await asyncio.wait(self._tasks)
         if self._tasks:
             log.warning("calls.cut_off", calls=len(self._tasks))
+        await self._calling.directed.finish()
 
     async def handle(self, spec: TopicSpec, records: Sequence[Record]) -> None:
         """Commit a batch, then start its calls; a batch that is not ours any more is left to the next owner as it is."""

@@ -303,7 +303,7 @@ create table refusal (
 -- only patches of it are known, and then it is not shown. directed_id gives the order of creation, for paging; revision is raised by
 -- every change, so that of two writers one begins anew.
 create table directed (
-    directed_id bigint generated always as identity unique,
+    directed_id bigint generated always as identity,
     platform_id uuid not null references platform on delete cascade,
     country_code text not null,
     party_id text not null,

@@ -1,0 +1,113 @@
+"""Keeps what receivers have confirmed of directed pushes: Sessions and CDRs for GET All, notes of copies that are theirs alone.
+
+Everything is written many at a time behind the call, so that the way of a message waits for no statement of its own. The reply
+waits only for what nobody would send again: a CDR, and a note. A Session's next push brings all that a relay had not written
+when it was killed. Without Postgres what is to be written waits here, up to a bound.
+
+Decision D-04; rules GA-10, OB-06, RT-18.
+"""
+
+import asyncio
+import contextlib
+import time
+from typing import Final, NamedTuple
+
+from hub.errors import StoreUnavailable
+from hub.model.directed import DIRECTED_MODULES
+from hub.routing.decide import Destination
+from hub.routing.directed import directed_copy, directed_push
+from hub.routing.plan import Plan
+from hub.store import directed_notes
+from hub.store.directed import store_pushes
+from hub.store.directed_notes import Copy
+from hub.store.pool import Store
+from hub.telemetry import get_logger
+from workers.planning import STORE_SECONDS
+
+log = get_logger(__name__)
+
+_GATHER_SECONDS: Final = 0.02
+_RETRY_SECONDS: Final = 0.5
+_MOST_AT_ONCE: Final = 500
+_MOST_WAITING: Final = 20_000
+_WAITS_FOR_ITS_NEXT_PUSH: Final = "sessions"
+
+
+class _Confirmed(NamedTuple):
+    """One push that its receiver took; `written` is set when nothing is left to be done for it."""
+
+    made: Plan
+    destination: Destination
+    at: float
+    written: asyncio.Event
+
+
+class Directed:
+    """What one relay has to keep."""
+
+    def __init__(self, store: Store) -> None:
+        self._store = store
+        self._waiting: list[_Confirmed] = []
+        self._hurry = asyncio.Event()
+        self._writing: asyncio.Task[None] | None = None
+
+    async def keep(self, made: Plan, destination: Destination) -> None:
+        """Take a push that its receiver has confirmed; returns as soon as its caller may be told."""
+        if len(self._waiting) >= _MOST_WAITING:
+            log.error("directed.not_kept", correlation_id=made.parsed.envelope.correlation_id, error="too many wait")
+            return
+        entry = _Confirmed(made, destination, time.monotonic(), asyncio.Event())
+        self._waiting.append(entry)
+        if self._writing is None or self._writing.done():
+            self._writing = asyncio.create_task(self._write_all(), name="directed")
+        if made.parsed.envelope.module == _WAITS_FOR_ITS_NEXT_PUSH:
+            return
+        self._hurry.set()
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(STORE_SECONDS):
+                await entry.written.wait()
+
+    async def finish(self) -> None:
+        """Write what is left; give up after a moment."""
+        self._hurry.set()
+        if self._writing is not None:
+            await asyncio.wait({self._writing}, timeout=STORE_SECONDS)
+        if self._waiting:
+            log.error("directed.not_kept", count=len(self._waiting), error="the relay stops")
+
+    async def _write_all(self) -> None:
+        while self._waiting:
+            with contextlib.suppress(TimeoutError):
+                async with asyncio.timeout(_GATHER_SECONDS):
+                    await self._hurry.wait()
+            self._hurry.clear()
+            batch = self._waiting[:_MOST_AT_ONCE]
+            try:
+                await self._write(batch)
+            except StoreUnavailable as error:
+                log.warning("directed.delayed", count=len(self._waiting), error=str(error))
+                await asyncio.sleep(_RETRY_SECONDS)
+                continue
+            except Exception:
+                log.exception("directed.not_kept", count=len(batch))
+            del self._waiting[: len(batch)]
+            for entry in batch:
+                entry.written.set()
+
+    async def _write(self, batch: list[_Confirmed]) -> None:
+        now = time.monotonic()
+        pushes, copies = [], []
+        for entry in batch:
+            parsed = entry.made.parsed
+            if parsed.envelope.module in DIRECTED_MODULES:
+                push = directed_push(parsed, entry.destination)
+                if push is not None:
+                    pushes.append(push)
+            elif (found := directed_copy(parsed, entry.destination)) is not None:
+                copies.append(Copy(*found, now - entry.at))
+        refused = await store_pushes(self._store, pushes)
+        for key, error in refused.items():
+            log.warning("directed.not_kept", module=key.module, owner=str(key.owner), error=error)
+        if copies:
+            async with self._store.connection() as connection:
+                await directed_notes.note(connection, copies)
