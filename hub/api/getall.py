@@ -1,6 +1,8 @@
 """GET All and the owner's look at the hub's copy: answered from the store, nobody is called.
 
-Source: OCPI 2.2.1, transport_and_format § GET All via Hubs, § Pagination. Rules GA-01 … GA-08, PG-01 … PG-07, OB-05;
+Objects that go to all are listed for those who may see them, Sessions and CDRs for the party that they were addressed to.
+
+Source: OCPI 2.2.1, transport_and_format § GET All via Hubs, § Pagination. Rules GA-01 … GA-10, PG-01 … PG-07, OB-05;
 decisions D-04, D-13, D-15, D-29.
 """
 
@@ -18,6 +20,7 @@ from hub.api.answers import answer, from_hub, refuse
 from hub.api.ingress import Request
 from hub.errors import StoreUnavailable
 from hub.model.delivery import Receiver
+from hub.model.directed import DIRECTED_MODULES
 from hub.model.directory import Directory
 from hub.model.trace import trace_id
 from hub.model.unit import Unit, assemble, key_of
@@ -29,9 +32,10 @@ from hub.routing.admit import url_owner
 from hub.routing.incoming import Incoming
 from hub.routing.open_keys import token_key
 from hub.settings import Settings
-from hub.store import marks, units, units_page
+from hub.store import directed, marks, units, units_page
+from hub.store.directed import Inbox, InboxPart
 from hub.store.pool import Connection, Store
-from hub.store.units_page import View
+from hub.store.units_page import Part, View
 from hub.telemetry import GET_ALL_SECONDS, get_logger
 
 log = get_logger(__name__)
@@ -40,14 +44,14 @@ HELD_MODULES: Final = frozenset({"locations", "tariffs", "tokens"})
 
 
 class GetAll:
-    """Serves what was pushed to all, to those who may see it."""
+    """Serves what was pushed to all to those who may see it, and what was pushed to one party to that party."""
 
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
         self._settings = settings
 
     async def list_all(self, request: Request, incoming: Incoming) -> Response:
-        """One page of a module's objects of all owners that the requester may see.
+        """One page of a module's objects of all owners that the requester may see, or that it was addressed.
 
         The last page of a crawl that began at the first object and without dates does what a delivery of everything would have
         done: once it is sent, the requester's marks from before its first page are gone (D-13).
@@ -59,12 +63,10 @@ class GetAll:
             try:
                 async with self._store.connection() as connection:
                     began_at = await _began(connection, question)
-                    part = await units_page.read_part(
-                        connection, question.view, after=question.after, offset=question.offset, limit=question.limit
-                    )
+                    part = await _read(connection, question)
             except StoreUnavailable:
                 return self._refuse(_away(), request, incoming)
-            data = [msgspec.Raw(assemble(parts[0], parts[1:], roll_up=True)) for parts in part.objects]
+            data = [msgspec.Raw(_whole(found)) for found in part.objects]
         headers = {TOTAL_COUNT: str(part.total), LIMIT: str(self._settings.page_limit)}
         if part.has_more and part.objects:
             cursor = Cursor(part.last, began_at, question.scope)
@@ -112,8 +114,8 @@ class GetAll:
 
     def _question(self, request: Request, incoming: Incoming) -> "_Question | Refusal":
         module = request.module
-        if module not in HELD_MODULES:
-            return Refusal(INVALID_PARAMETER, f"{module} are not held for all: name the party in OCPI-to-*")
+        if module not in HELD_MODULES | DIRECTED_MODULES:
+            return Refusal(INVALID_PARAMETER, f"{module} are not held by the hub: name the party in OCPI-to-*")
         page = read_page(incoming.query, self._settings.page_limit)
         if isinstance(page, Refusal):
             return page
@@ -121,8 +123,13 @@ class GetAll:
         cursor = read_cursor(incoming.query, scope)
         if isinstance(cursor, Refusal):
             return cursor
-        owners = visible_owners(request.directory, request.caller.platform.platform_id, incoming.from_party)
-        view = View(module, owners, page.date_from, page.date_to)
+        platform_id = request.caller.platform.platform_id
+        view: View | Inbox
+        if module in DIRECTED_MODULES:
+            view = Inbox(Receiver(platform_id, incoming.from_party), module, page.date_from, page.date_to)
+        else:
+            owners = visible_owners(request.directory, platform_id, incoming.from_party)
+            view = View(module, owners, page.date_from, page.date_to)
         return _Question(view, scope, cursor, page.offset, page.limit)
 
     def _next_url(self, request: Request, query: Mapping[str, str], limit: int, cursor: Cursor) -> str:
@@ -141,7 +148,7 @@ class GetAll:
 class _Question:
     """What is asked for; with a cursor it goes on with a crawl."""
 
-    view: View
+    view: View | Inbox
     scope: str
     cursor: Cursor | None
     offset: int
@@ -154,8 +161,20 @@ class _Question:
 
     @property
     def leaves_out(self) -> bool:
-        """Whether objects are left out on purpose, so that nothing is said about what the caller has of all."""
-        return self.offset > 0 or self.view.date_from is not None or self.view.date_to is not None
+        """Whether it says nothing about what the caller has of all: objects are left out on purpose, or go to nobody else."""
+        view = self.view
+        return isinstance(view, Inbox) or self.offset > 0 or view.date_from is not None or view.date_to is not None
+
+
+async def _read(connection: Connection, question: _Question) -> Part | InboxPart:
+    view, after, offset, limit = question.view, question.after, question.offset, question.limit
+    if isinstance(view, Inbox):
+        return await directed.read_part(connection, view, after=after, offset=offset, limit=limit)
+    return await units_page.read_part(connection, view, after=after, offset=offset, limit=limit)
+
+
+def _whole(found: tuple[Unit, ...] | bytes) -> bytes:
+    return found if isinstance(found, bytes) else assemble(found[0], found[1:], roll_up=True)
 
 
 async def _began(connection: Connection, question: _Question) -> datetime | None:
