@@ -2,7 +2,7 @@
 
 Entitlement, URL and token are taken from the directory right before the request.
 
-Rules BP-05, BP-13, AU-13; decisions D-03, D-22.
+Rules BP-05, BP-13, AU-13; decisions D-03, D-04, D-22.
 """
 
 import secrets
@@ -21,6 +21,7 @@ from hub.ocpi.modules import Interface, TrafficClass
 from hub.partners.client import PartnerClient
 from hub.routing.rewrite import join
 from hub.store import marks
+from hub.store.directed_notes import spread_mark
 from hub.store.marks import Seen
 from hub.store.pool import Store
 from hub.store.receivers import Refused
@@ -36,13 +37,15 @@ _UNKNOWN: Final = frozenset({2003, 2004})
 class Reading:
     """The current state of a unit as it was read, and the markings that were on it before that.
 
-    `key` is that of the whole object where a mark asks for all of it. `content` is None where nothing is held.
+    `key` is that of the whole object where a mark asks for all of it. `content` is None where nothing is held. `is_directed`: the
+    receiver has a copy of the object of its own, so marks on it ask for its parts only (D-04).
     """
 
     key: UnitKey
     content: Content | None
     seen: list[Seen]
     found: tuple[Unit, ...] = ()
+    is_directed: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,12 +71,17 @@ async def read(store: Store, receiver: Receiver, entry: Entry, *, with_marks: bo
         StoreUnavailable: Postgres did not answer.
     """
     async with store.connection() as connection:
-        seen = await marks.of_tree(connection, receiver, entry.key.root) if with_marks else []
-        is_whole = not entry.key.evse_uid or any(not mark.key.evse_uid for mark in seen)
+        seen, is_directed = await marks.of_tree(connection, receiver, entry.key.root) if with_marks else ([], False)
+        on_whole = next((mark for mark in seen if not mark.key.evse_uid), None)
+        if is_directed and on_whole is not None:
+            await spread_mark(connection, *on_whole)
+            if entry.place is None and not entry.key.evse_uid:
+                return Reading(entry.key, None, [], is_directed=True)
+        is_whole = not entry.key.evse_uid or (on_whole is not None and not is_directed)
         key = entry.key.root if is_whole else entry.key
         found = await read_current(connection, key)
     covered = seen if is_whole else [mark for mark in seen if mark.key == key]
-    return Reading(key, current_content(key, found), covered, found)
+    return Reading(key, current_content(key, found), covered, found, is_directed)
 
 
 async def attempt(

@@ -4,12 +4,13 @@ A lane's order and limits are pure (`hub.delivery.lane`), as is what trouble mea
 and what follows from them. A receiver that is parked (offline, breaker open, paused, asked to wait) gets nothing: what it misses
 is marked dirty (`workers.missed`), and sent as the current state when it is back (`workers.catchup`).
 
-Rules BP-05, BP-12, BP-13, BP-16, AU-13; decisions D-03, D-10, D-13, D-21, D-22, D-28.
+Rules BP-05, BP-12, BP-13, BP-16, AU-13; decisions D-03, D-04, D-10, D-13, D-21, D-22, D-28.
 """
 
 import asyncio
 import time
 from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
 from typing import Any, Final
@@ -31,6 +32,7 @@ from hub.telemetry import DELIVERIES, DELIVERIES_COALESCED, PARTNER_SECONDS, get
 from workers.app import WorkerContext
 from workers.attempts import Attempted, Reading, attempt, is_unknown, read, refusal
 from workers.catchup import catch_up
+from workers.copies import Copies
 from workers.evidence import Evidence
 from workers.lines import Line
 from workers.missed import MissedWriter
@@ -81,6 +83,7 @@ class Deliveries:
         self._lines: dict[Receiver, Line] = {}
         self._tasks: set[asyncio.Task[None]] = set()
         self._writer = MissedWriter(context.store)
+        self._copies = Copies(context.store)
         self._refused: set[tuple[Receiver, UnitKey]] = set()
         self._being_stored: Mapping[int, range] = {}
         self._offered = asyncio.Event()
@@ -165,6 +168,7 @@ class Deliveries:
                 due.append(receiver)
         async with self._context.store.connection() as connection:
             marked = await marks.waiting(connection, [*flowing, *due], self._partitions)
+            await self._copies.settle(connection)
         for receiver in due:
             if receiver in marked or not self._receivers.standing(receiver).catches_up:
                 await self._try(receiver)
@@ -314,9 +318,8 @@ class Deliveries:
         elif reading is not None and entry.place is None and not reading.seen:
             line.lane.done(entry)
         elif content is None or not self._is_entitled(line.receiver, entry, content):
-            self._withdraw(
-                line, entry, reading, "nothing is held of it" if content is None else "not entitled any more"
-            )
+            gone = "nothing is held of it" if content is None else "not entitled any more"
+            self._withdraw(line, entry, reading, gone)
         else:
             directory = self._known().directory
             made = await attempt(
@@ -343,7 +346,7 @@ class Deliveries:
             await self._offered.wait()
         line.lane.shows(entry, max(offsets, default=-1))
         seen = [marking for marking in made.seen if not self._writer.is_covered(marking)]
-        return Reading(made.key, made.content, seen, made.found)
+        return replace(made, seen=seen)
 
     def _is_entitled(self, receiver: Receiver, entry: Entry, content: Content) -> bool:
         return receiver in self._known().of(content.origin, entry.key.owner, entry.key.module)
@@ -354,6 +357,7 @@ class Deliveries:
         """Release the record, write down what became of it, or let it wait for a receiver in trouble."""
         if made.judgement.verdict in _FINAL:
             await self._take_for_well(line)
+            await self._copies.judged(line.receiver, entry, reading, content, made)
             self._take_answer(line, entry, content, reading, made)
         elif await self._has_new_token(line, made):
             line.lane.again(entry, None)

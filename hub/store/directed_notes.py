@@ -9,7 +9,6 @@ from typing import Final, NamedTuple
 
 from hub.model.delivery import Receiver
 from hub.model.unit import UnitKey
-from hub.ocpi.parties import PartyId
 from hub.store.pool import Connection
 from hub.store.receivers import columns
 from hub.store.statements import load_statements
@@ -31,10 +30,11 @@ async def note(connection: Connection, copies: Sequence[Copy]) -> None:
         await connection.execute(SQL["note"], *_columns(copies))
 
 
-async def receivers(connection: Connection) -> frozenset[Receiver]:
-    """Who has notes, their parties folded."""
-    rows = await connection.fetch(SQL["receivers"])
-    return frozenset(Receiver(row[0], PartyId(row[1], row[2])) for row in rows)
+async def who_has_any(connection: Connection, receivers: Sequence[Receiver]) -> frozenset[Receiver]:
+    """Which of these receivers have notes."""
+    by_row = {columns(receiver): receiver for receiver in receivers}
+    places = [[place[number] for place in by_row] for number in range(3)]
+    return frozenset(by_row[tuple(row)] for row in await connection.fetch(SQL["who_has_any"], *places))
 
 
 async def forget(connection: Connection, copies: Sequence[Copy]) -> None:

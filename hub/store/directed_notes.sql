@@ -10,9 +10,14 @@ order by 1, 2, 3, 4, 5, 6, 7
 on conflict (platform_id, country_code, party_id, module, owner_country_code, owner_party_id, object_id) do update
 set noted_at = greatest(directed_note.noted_at, excluded.noted_at)
 
--- name: receivers
--- Who has notes.
-select distinct platform_id::text, country_code, party_id from directed_note
+-- name: who_has_any
+-- Which of these receivers ($1 to $3) have notes.
+select platform_id::text, country_code, party_id
+from unnest($1::uuid[], $2::text[], $3::text[]) as asked (platform_id, country_code, party_id)
+where exists (
+    select from directed_note held
+    where held.platform_id = asked.platform_id and held.country_code = asked.country_code and held.party_id = asked.party_id
+)
 
 -- name: forget
 -- Receivers were sent objects that began so many seconds ago ($8): what was noted before that is over.

@@ -67,10 +67,11 @@ async def read_next(
     return [Mark(UnitKey(*tuple(row)[:5]), row["since"], row["marking"]) for row in rows]
 
 
-async def of_tree(connection: Connection, receiver: Receiver, root: UnitKey) -> list[Seen]:
-    """The markings on an object and its parts, to be read before their state."""
+async def of_tree(connection: Connection, receiver: Receiver, root: UnitKey) -> tuple[list[Seen], bool]:
+    """The markings on an object and its parts, to be read before their state; and whether a marked copy is the receiver's own."""
     rows = await connection.fetch(SQL["of_tree"], *columns(receiver), *root[:4])
-    return [Seen(receiver, root._replace(evse_uid=row["evse_uid"]), row["marking"]) for row in rows]
+    seen = [Seen(receiver, root._replace(evse_uid=row["evse_uid"]), row["marking"]) for row in rows]
+    return seen, bool(rows) and rows[0]["is_directed"]
 
 
 async def waiting(

@@ -30,8 +30,13 @@ order by since, marking
 limit $7
 
 -- name: of_tree
--- The marks of one receiver ($1 to $3) on an object ($4 to $7) and its parts.
-select evse_uid, marking from dirty_mark
+-- The marks of one receiver ($1 to $3) on an object ($4 to $7) and its parts; whether it has a copy of the object of its own (D-04).
+select evse_uid, marking, exists (
+    select from directed_note
+    where platform_id = $1 and country_code = $2 and party_id = $3
+          and module = $4 and owner_country_code = $5 and owner_party_id = $6 and object_id = $7
+) as is_directed
+from dirty_mark
 where platform_id = $1 and country_code = $2 and party_id = $3
       and module = $4 and owner_country_code = $5 and owner_party_id = $6 and object_id = $7
 
