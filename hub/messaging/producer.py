@@ -3,6 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
+from functools import partial
 from typing import Any
 
 from aiokafka import AIOKafkaProducer
@@ -27,6 +28,7 @@ class Producer:
         self._producer: AIOKafkaProducer | None = None
         self._is_wanted = False
         self._restart = asyncio.Lock()
+        self._repairs: set[asyncio.Task[None]] = set()
 
     @classmethod
     def durable(cls, bootstrap: str) -> "Producer":
@@ -76,6 +78,32 @@ class Producer:
                 async with asyncio.timeout(5):
                     await producer.stop()
 
+    async def begin(
+        self,
+        topic: str,
+        *,
+        value: bytes,
+        key: bytes | None = None,
+        headers: Sequence[tuple[str, bytes]] = (),
+        partition: int | None = None,
+    ) -> "asyncio.Future[Any]":
+        """Hand over one record; the future tells whether the broker holds it, and nobody need look at it.
+
+        Raises:
+            LogUnavailable: it could not be handed over.
+        """
+        producer = self._producer or await self._connected()
+        try:
+            acknowledged: asyncio.Future[Any] = await producer.send(
+                topic, value, key=key, headers=headers, partition=partition
+            )
+        except KafkaError as error:
+            if _is_beyond_repair(error):
+                await self._replace(producer)
+            raise LogUnavailable(f"Kafka: {error!r}") from error
+        acknowledged.add_done_callback(partial(self._look, producer))
+        return acknowledged
+
     async def send(
         self,
         topic: str,
@@ -91,17 +119,12 @@ class Producer:
         Raises:
             LogUnavailable: it was not acknowledged within `timeout` seconds. It may still arrive later.
         """
-        producer = None
         try:
             async with asyncio.timeout(timeout):
-                producer = await self._connected()
-                acknowledged = await producer.send(topic, value, key=key, headers=headers, partition=partition)
-                await asyncio.shield(acknowledged)
+                await (await self.begin(topic, value=value, key=key, headers=headers, partition=partition))
         except (TimeoutError, KafkaTimeoutError) as error:
             raise LogUnavailable(f"Kafka did not acknowledge within {timeout:.1f} s") from error
         except KafkaError as error:
-            if _is_beyond_repair(error):
-                await self._replace(producer)
             raise LogUnavailable(f"Kafka: {error!r}") from error
 
     async def send_all(self, topic: str, records: Iterable[tuple[bytes, bytes]], *, timeout: float) -> list[bool]:
@@ -109,24 +132,19 @@ class Producer:
 
         Returns which of them were acknowledged within `timeout` seconds; the others may still arrive later.
         """
-        producer = None
         sent: list[asyncio.Future[Any]] = []
         records = list(records)
         if not records:
             return []
         try:
             async with asyncio.timeout(timeout):
-                producer = await self._connected()
                 for key, value in records:
-                    sent.append(await producer.send(topic, value, key=key))
-                    sent[-1].add_done_callback(_look_at)
+                    sent.append(await self.begin(topic, value=value, key=key))
                 await asyncio.wait(sent)
-        except (TimeoutError, KafkaError, LogUnavailable) as error:
+        except (TimeoutError, LogUnavailable) as error:
             log.warning("records.not_sent", topic=topic, count=len(records) - len(sent), error=repr(error))
-        errors = [future.exception() if future.done() else TimeoutError() for future in sent]
-        if any(isinstance(error, KafkaError) and _is_beyond_repair(error) for error in errors):
-            await self._replace(producer)
-        return [error is None for error in errors] + [False] * (len(records) - len(sent))
+        held = [future.done() and future.exception() is None for future in sent]
+        return held + [False] * (len(records) - len(sent))
 
     async def _connect(self) -> None:
         producer = AIOKafkaProducer(bootstrap_servers=self._bootstrap, **self._options)
@@ -150,7 +168,15 @@ class Producer:
                     await self._connect()
         return self._producer
 
-    async def _replace(self, broken: Any) -> None:
+    def _look(self, producer: AIOKafkaProducer, sent: "asyncio.Future[Any]") -> None:
+        """Replace a producer that failed for good, whether or not somebody waits for the record that showed it."""
+        error = None if sent.cancelled() else sent.exception()
+        if error is not None and producer is self._producer and _is_beyond_repair(error):
+            task = asyncio.create_task(self._replace(producer))
+            self._repairs.add(task)
+            task.add_done_callback(self._repairs.discard)
+
+    async def _replace(self, broken: AIOKafkaProducer) -> None:
         async with self._restart:
             producer = self._producer
             if producer is None or producer is not broken:
@@ -164,12 +190,6 @@ class Producer:
                 await self._connect()
 
 
-def _is_beyond_repair(error: KafkaError) -> bool:
+def _is_beyond_repair(error: BaseException) -> bool:
     """Whether the producer, and not only this record, is lost."""
-    return not error.retriable and not isinstance(error, MessageSizeTooLargeError)
-
-
-def _look_at(future: "asyncio.Future[Any]") -> None:
-    """Whoever stopped waiting for it does not care how it ended."""
-    if not future.cancelled():
-        future.exception()
+    return isinstance(error, KafkaError) and not error.retriable and not isinstance(error, MessageSizeTooLargeError)

@@ -2,7 +2,8 @@
 
 The reply partition belongs to this process for its life; two processes that share one only read each other's replies in
 vain. A failure to produce is reported only after `start_by`, since the record may still be on its way: after that moment no
-relay begins the call (at most once, and never after the caller was told that it failed).
+relay begins the call (at most once, and never after the caller was told that it failed). What was never handed over is reported
+at once.
 """
 
 import asyncio
@@ -40,7 +41,7 @@ class Rpc:
         self._producer = producer
         self._slot = slot
         self._most_waiting = most_waiting
-        self._waiting: dict[str, asyncio.Future[Reply]] = {}
+        self._waiting: dict[str, asyncio.Future[Reply | None]] = {}
         self._consumers: list[AIOKafkaConsumer] = []
         self._tasks: list[asyncio.Task[None]] = []
 
@@ -82,33 +83,38 @@ class Rpc:
         """
         if len(self._waiting) >= self._most_waiting:
             raise TooManyWaiting
-        future: asyncio.Future[Reply] = asyncio.get_running_loop().create_future()
+        loop = asyncio.get_running_loop()
+        future: asyncio.Future[Reply | None] = loop.create_future()
         self._waiting[envelope.nonce] = future
         ANSWERS_WAITED_FOR.inc()
+        timers: list[asyncio.TimerHandle] = []
         try:
-            await self._produce(envelope, key, bulk, future)
-            if not future.done():
-                await asyncio.wait((future,), timeout=_seconds_until(envelope.deadline))
-            return future.result() if future.done() else None
+            sent = await self._produce(envelope, key, bulk)
+            timers += (
+                loop.call_later(_seconds_until(envelope.start_by), _expect_sent, sent, future),
+                loop.call_later(_seconds_until(envelope.deadline), _give_up, future),
+            )
+            return await future
         finally:
+            for timer in timers:
+                timer.cancel()
             del self._waiting[envelope.nonce]
             ANSWERS_WAITED_FOR.dec()
 
-    async def _produce(self, envelope: Envelope, key: bytes, bulk: bool, future: asyncio.Future[Reply]) -> None:
+    async def _produce(self, envelope: Envelope, key: bytes, bulk: bool) -> "asyncio.Future[Any]":
+        """Hand the request over; its reply tells sooner than the broker's own word that it was taken."""
         spec = BULK_REQUESTS if bulk else REQUESTS
         try:
-            await self._producer.send(
-                self._topics.name(spec),
-                value=envelope.body,
-                key=key,
-                partition=crc32(key) % self._topics.partitions(spec),
-                headers=encode(envelope),
-                timeout=max(0.05, _seconds_until(envelope.start_by)),
-            )
-        except LogUnavailable:
-            await asyncio.wait((future,), timeout=_seconds_until(envelope.start_by))
-            if not future.done():
-                raise
+            async with asyncio.timeout(_seconds_until(envelope.start_by)):
+                return await self._producer.begin(
+                    self._topics.name(spec),
+                    value=envelope.body,
+                    key=key,
+                    partition=crc32(key) % self._topics.partitions(spec),
+                    headers=encode(envelope),
+                )
+        except TimeoutError as error:
+            raise LogUnavailable("Kafka did not take the request in time") from error
 
     async def _at_the_end(self, spec: TopicSpec) -> AIOKafkaConsumer:
         partition = TopicPartition(self._topics.name(spec), self._slot % self._topics.partitions(spec))
@@ -149,6 +155,18 @@ class Rpc:
         future = self._waiting.get(reply.nonce)
         if future is not None and not future.done():
             future.set_result(reply)
+
+
+def _expect_sent(sent: "asyncio.Future[Any]", future: "asyncio.Future[Reply | None]") -> None:
+    """At `start_by`: a request that the broker does not hold by now is never begun."""
+    if not future.done() and (not sent.done() or sent.cancelled() or sent.exception() is not None):
+        future.set_exception(LogUnavailable("Kafka did not acknowledge the request in time"))
+
+
+def _give_up(future: "asyncio.Future[Reply | None]") -> None:
+    """At the deadline."""
+    if not future.done():
+        future.set_result(None)
 
 
 def _seconds_until(moment_ms: int) -> float:
