@@ -11,7 +11,7 @@ from hub.model.directory import Directory
 from hub.model.issued_url import IssuedUrl
 from hub.ocpi.parties import PartyId
 from hub.ocpi.status import INTERNAL, STORE_UNAVAILABLE, Refusal
-from hub.routing.open_keys import Lookup, Route
+from hub.routing.open_keys import Lookup, Route, RouteKind
 from hub.routing.plan import IssuedId, Parsed, Plan, chosen, plan, question
 from hub.settings import Settings
 from hub.store import issued_urls, routes
@@ -23,9 +23,12 @@ log = get_logger(__name__)
 STORE_SECONDS: Final = 1.0
 """How long a request waits for the store."""
 _ROUTES_REMEMBERED: Final = 50_000
+_RENEWED_AFTER: Final = timedelta(minutes=10)
+"""How much longer a route must live to be stored again: every push of a session renews its route, of 90 days."""
 _RETRY_AFTER_SECONDS: Final = 5
 
 Planned = tuple[Parsed, Plan | Refusal]
+RouteName = tuple[RouteKind, str, PartyId]
 T = TypeVar("T")
 
 
@@ -63,7 +66,7 @@ class Planning:
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
         self._settings = settings
-        self._kept = Recent[Route](_ROUTES_REMEMBERED)
+        self._kept: dict[RouteName, Route] = {}
 
     def begin(self, requests: Sequence[Parsed], directory: Directory) -> tuple[list[Planned], list[Open]]:
         """Plan the requests that need nothing of the store; the others are returned for `finish`."""
@@ -119,7 +122,16 @@ class Planning:
             return Refusal(INTERNAL, INTERNAL.message)
 
     def _brings_news(self, made: Plan) -> bool:
-        return made.issued is not None or any(route not in self._kept for route in made.routes)
+        return made.issued is not None or any(not self._is_kept(route) for route in made.routes)
+
+    def _is_kept(self, route: Route) -> bool:
+        """Whether this process has stored the route lately and nothing but its end would change."""
+        kept = self._kept.get(_name(route))
+        if kept is None or kept.counterpart != route.counterpart:
+            return False
+        if kept.expires_at is None or route.expires_at is None:
+            return kept.expires_at is route.expires_at
+        return route.expires_at - kept.expires_at < _RENEWED_AFTER
 
     async def _look_up(self, others: Sequence[Open], directory: Directory) -> list[Planned]:
         lookups = [entry.asked for entry in others if isinstance(entry.asked, Lookup)]
@@ -140,7 +152,7 @@ class Planning:
         return plans
 
     async def _keep(self, plans: Sequence[Plan]) -> None:
-        new_routes = [route for made in plans for route in made.routes if route not in self._kept]
+        new_routes = [route for made in plans for route in made.routes if not self._is_kept(route)]
         new_urls = [made.issued for made in plans if made.issued]
         if not new_routes and not new_urls:
             return
@@ -148,8 +160,13 @@ class Planning:
             await routes.remember(connection, new_routes)
             await issued_urls.issue(connection, new_urls)
         for route in new_routes:
-            if route.is_for_good:
-                self._kept.add(route)
+            self._kept[_name(route)] = route
+        while len(self._kept) > _ROUTES_REMEMBERED:
+            del self._kept[next(iter(self._kept))]
+
+
+def _name(route: Route) -> RouteName:
+    return route.kind, route.key, route.owner
 
 
 def _without_store(entry: Open) -> Plan | Refusal:
