@@ -266,7 +266,7 @@ def _outcome(
 ) -> Outcome:
     return Outcome(
         at=int(time.time() * 1000),
-        outcome_id=str(uuid.uuid4()),
+        outcome_id=secrets.token_hex(16),
         correlation_id=envelope.correlation_id,
         request_id=request_id or envelope.request_id,
         leg=Leg.RELAY,

@@ -13,7 +13,7 @@ from datetime import UTC, datetime
 from typing import Final
 
 from hub.errors import StoreUnavailable
-from hub.model.directory import InboundToken, Platform, PlatformStatus, TokenKind
+from hub.model.directory import Directory, InboundToken, Platform, PlatformStatus, TokenKind
 from hub.ocpi.headers import token_candidates
 from hub.ocpi.status import (
     PLATFORM_SUSPENDED,
@@ -33,6 +33,7 @@ log = get_logger(__name__)
 _LOOKUPS_PER_SECOND: Final = 20.0
 _LOOKUPS_BURST: Final = 40.0
 _LONGEST_TOKEN: Final = 1024
+_MOST_ADMITTED: Final = 10_000
 
 
 @dataclass(frozen=True, slots=True)
@@ -59,13 +60,20 @@ class Gate:
         self._secrets = secrets
         self._retire = retire
         self._retiring: set[str] = set()
+        self._admitted: dict[str, Caller] = {}
+        self._admitted_under: Directory | None = None
         self._tasks: set[asyncio.Task[None]] = set()
         self._lookups = _LOOKUPS_BURST
         self._refilled_at = time.monotonic()
 
     async def admit(self, headers: Mapping[str, str]) -> Caller | Refusal:
         """The caller of versions or credentials, with a registration token or an access token."""
-        candidates = token_candidates(headers.get("authorization"))
+        shown = headers.get("authorization", "")
+        caller = self._admitted_before(shown)
+        if caller is not None:
+            self._note_use(caller)
+            return caller
+        candidates = token_candidates(shown)
         if not candidates or len(candidates[-1]) > _LONGEST_TOKEN:
             return Refusal(TOKEN_MISSING, TOKEN_MISSING.message)
         caller = self._known(candidates)
@@ -83,7 +91,17 @@ class Gate:
         if caller.platform.status is PlatformStatus.SUSPENDED:
             return Refusal(PLATFORM_SUSPENDED, PLATFORM_SUSPENDED.message)
         self._note_use(caller)
+        if caller.token.expires_at is None and len(self._admitted) < _MOST_ADMITTED:
+            self._admitted[shown] = caller
         return caller
+
+    def _admitted_before(self, shown: str) -> Caller | None:
+        """Whom this very header has admitted under this very directory: nothing can have changed since."""
+        directory = self._keeper.current
+        if directory is not self._admitted_under:
+            self._admitted_under = directory
+            self._admitted.clear()
+        return self._admitted.get(shown)
 
     async def admit_registered(self, headers: Mapping[str, str]) -> Caller | Refusal:
         """The caller of any module but versions and credentials: a registration token does not open it (AU-07)."""

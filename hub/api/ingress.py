@@ -7,12 +7,12 @@ log holds it on all in-sync replicas; lists for all are answered from the store.
 import re
 import secrets
 import time
-import uuid
 from collections.abc import Awaitable, Callable, Mapping
-from dataclasses import dataclass, replace
+from functools import cache
 from typing import Any, Final
 from urllib.parse import parse_qsl
 
+import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
@@ -57,11 +57,13 @@ _PATH: Final = re.compile(r"/+ocpi/+([^/]+)/+(sender|receiver)/+([^/]+)(?:/(.*))
 """The prefix may be written with doubled slashes; the tail is kept as it is (D-22)."""
 _OBJECT_PARAMETERS: Final = frozenset({"country_code", "party_id"})
 
+_received: Final = cache(REQUESTS_RECEIVED.labels)
+_seconds: Final = cache(REQUEST_SECONDS.labels)
+
 LocalAnswer = Callable[["Request", Incoming], Awaitable[Response]]
 
 
-@dataclass(frozen=True, slots=True)
-class Request:
+class Request(msgspec.Struct, frozen=True):
     """One HTTP request as it was received. `tail` and `raw_query` are the bytes of the URL as text."""
 
     caller: Caller
@@ -133,14 +135,14 @@ class Ingress:
             body = await read_whole(receive, headers, self._settings.largest_body_bytes)
             if isinstance(body, Refusal):
                 return self._refused(body, ids, request, {"Connection": "close"})
-            request = replace(request, body=body)
+            request = msgspec.structs.replace(request, body=body)
         incoming = _examine(request, found)
         if isinstance(incoming, Refusal):
             return self._refused(incoming, ids, request)
-        REQUESTS_RECEIVED.labels(request.module, incoming.scenario.value).inc()
+        _received(request.module, incoming.scenario.value).inc()
         if incoming.deviations:
             DEVIATIONS.labels(request.module).inc(incoming.deviations)
-        with REQUEST_SECONDS.labels(incoming.scenario.value).time():
+        with _seconds(incoming.scenario.value).time():
             return await self._carry_out(request, incoming)
 
     async def _carry_out(self, request: Request, incoming: Incoming) -> Response:
@@ -236,7 +238,7 @@ class Ingress:
         self._outcomes.note(
             Outcome(
                 at=int(time.time() * 1000),
-                outcome_id=str(uuid.uuid4()),
+                outcome_id=secrets.token_hex(16),
                 correlation_id=request.ids.correlation_id,
                 request_id=request.ids.request_id,
                 leg=Leg.INGRESS,
@@ -263,7 +265,7 @@ class Ingress:
         self._outcomes.note(
             Outcome(
                 at=int(time.time() * 1000),
-                outcome_id=str(uuid.uuid4()),
+                outcome_id=secrets.token_hex(16),
                 correlation_id=request.ids.correlation_id,
                 request_id=request.ids.request_id,
                 leg=Leg.INGRESS,
@@ -319,7 +321,7 @@ def _examine(request: Request, found: tuple[Match, Operation]) -> Incoming | Ref
     value: Any = read_body(found[1], request.body)
     if isinstance(value, Refusal):
         return value
-    query = dict(parse_qsl(request.raw_query, keep_blank_values=True))
+    query = dict(parse_qsl(request.raw_query, keep_blank_values=True)) if request.raw_query else {}
     return examine(request.directory, request.caller.platform, found, routing, query, value)
 
 

@@ -4,7 +4,6 @@ import asyncio
 import contextlib
 import logging
 from collections import deque
-from dataclasses import fields
 from typing import Any, Final
 
 from hub.messaging.codec import encode_outcome
@@ -21,7 +20,7 @@ _SEND_SECONDS: Final = 10.0
 _RETRY_SECONDS: Final = 0.5
 _GATHER_SECONDS: Final = 0.05
 """How long outcomes are gathered: one record each, but one request to the broker for many of them."""
-_LOGGED: Final = tuple(field.name for field in fields(Outcome) if field.name not in {"at", "kind"})
+_LOGGED: Final = tuple(name for name in Outcome.__struct_fields__ if name not in {"at", "kind"})
 """The log has a time of its own."""
 
 

@@ -3,6 +3,8 @@
 from dataclasses import dataclass, replace
 from typing import NamedTuple
 
+import msgspec
+
 from hub.model.envelope import Envelope
 from hub.model.unit import UnitKey
 from hub.ocpi.parties import PartyId
@@ -55,7 +57,7 @@ class Entry:
         if not self.is_raw:
             return self
         assert self.envelope is not None, "only a record has bytes of its own"
-        envelope = replace(self.envelope, body=b"")
+        envelope = msgspec.structs.replace(self.envelope, body=b"")
         return replace(self, envelope=envelope, is_raw=False, replaces_all=self.replaces_all or not self.key.evse_uid)
 
     def as_whole(self) -> "Entry":

@@ -4,8 +4,9 @@ The metadata are Kafka headers, the value is the body exactly as the partner sen
 sent (RT-15). Times are Unix milliseconds.
 """
 
-from dataclasses import dataclass
 from enum import StrEnum
+
+import msgspec
 
 from hub.ocpi.modules import Interface
 from hub.ocpi.parties import PartyId
@@ -28,8 +29,7 @@ class Scenario(StrEnum):
     """An owner looks at the hub's copy of its object: answered from the store, never on the log (D-29)."""
 
 
-@dataclass(frozen=True, slots=True)
-class Envelope:
+class Envelope(msgspec.Struct, frozen=True):
     """One request of a functional module.
 
     `tail` and `query` are raw, as received. `to_party` is None where the caller named nobody or the hub. `nonce`,
@@ -58,8 +58,7 @@ class Envelope:
     traceparent: str = ""
 
 
-@dataclass(frozen=True, slots=True)
-class Reply:
+class Reply(msgspec.Struct, frozen=True):
     """An answer on its way back to the waiting ingress.
 
     `headers` holds only what the caller may see (Location, Link, X-Total-Count, X-Limit, Retry-After, routing pairs).

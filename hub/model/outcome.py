@@ -1,8 +1,9 @@
 """An outcome: one compact fact about one leg of one message, for the ledger. Never a body, a token or driver data."""
 
-from dataclasses import dataclass
 from enum import StrEnum
 from typing import Final
+
+import msgspec
 
 _SHOWN_OF_TOKEN: Final = 2
 
@@ -39,8 +40,7 @@ class Verdict(StrEnum):
     """The caller has got its answer."""
 
 
-@dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(msgspec.Struct, frozen=True):
     """One row of the story of a message.
 
     `at` is Unix milliseconds; `kind` a dotted past tense such as `push.accepted`, `delivery.attempted`; `platform_id` the

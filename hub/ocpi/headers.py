@@ -21,6 +21,11 @@ FROM_PARTY_ID: Final = "OCPI-from-party-id"
 REQUEST_ID: Final = "X-Request-ID"
 CORRELATION_ID: Final = "X-Correlation-ID"
 
+_LOWER: Final = {
+    name: name.lower()
+    for name in (TO_COUNTRY_CODE, TO_PARTY_ID, FROM_COUNTRY_CODE, FROM_PARTY_ID, REQUEST_ID, CORRELATION_ID)
+}
+
 LONGEST_ID: Final = 255
 """Longest message id that is carried; the specification gives no limit, every header needs one."""
 
@@ -65,8 +70,8 @@ def read_routing(headers: Mapping[str, str]) -> Routing | Refusal:
 
 
 def _pair(headers: Mapping[str, str], country_name: str, party_name: str) -> PartyId | Refusal | None:
-    country_code = headers.get(country_name.lower())
-    party_id = headers.get(party_name.lower())
+    country_code = headers.get(_LOWER[country_name])
+    party_id = headers.get(_LOWER[party_name])
     if not country_code and not party_id:
         return None
     if not country_code or not party_id:
@@ -92,7 +97,7 @@ def routing_headers(to_party: PartyId, from_party: PartyId) -> dict[str, str]:
 
 def message_id(headers: Mapping[str, str], name: str) -> str | None:
     """The message id in `name`, or None where it is missing, empty or too long to carry (AM-10: the hub makes one)."""
-    value = headers.get(name.lower())
+    value = headers.get(_LOWER[name])
     return value if value and len(value) <= LONGEST_ID else None
 
 

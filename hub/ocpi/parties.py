@@ -36,7 +36,9 @@ class PartyId(NamedTuple):
         return (
             len(country_code) == 2
             and 1 <= len(party_id) <= 3
-            and all("!" <= character <= "~" for character in country_code + party_id)
+            and (both := country_code + party_id).isascii()
+            and both.isprintable()
+            and " " not in both
         )
 
     def __str__(self) -> str:

@@ -103,7 +103,7 @@ def parse(envelope: Envelope) -> Parsed:
     operation = match.resource.operations.get(envelope.method) if match else None
     if match is None or operation is None:
         raise UndecodableRecord(f"{envelope.method} {envelope.interface}/{envelope.module} is not in the module table")
-    query = dict(parse_qsl(envelope.query, keep_blank_values=True))
+    query = dict(parse_qsl(envelope.query, keep_blank_values=True)) if envelope.query else {}
     reads_key = envelope.to_party is None and operation.open_key in _KEYS_IN_BODY
     if not reads_key and operation.response_url is not ResponseUrl.BODY:
         return Parsed(envelope, match, operation, query, None)

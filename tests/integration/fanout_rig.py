@@ -217,7 +217,7 @@ class Rig:
         await self.append(*((_key(push), self._signed(push)) for push in pushes))
 
     def _signed(self, push: Envelope) -> Envelope:
-        fields = {name: getattr(push, name) for name in push.__slots__}
+        fields = {name: getattr(push, name) for name in push.__struct_fields__}
         return Envelope(**(fields | {"platform_id": push.platform_id or self.cpo}))
 
     async def append(self, *records: tuple[bytes, Envelope]) -> None:

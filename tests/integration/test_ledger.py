@@ -5,13 +5,13 @@ import contextlib
 import time
 import uuid
 from collections.abc import AsyncIterator, MutableMapping, Sequence
-from dataclasses import replace
 from datetime import UTC, datetime, timedelta
 from typing import Any
 
 import pytest
 import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
+from msgspec.structs import replace
 
 from hub.messaging.codec import encode_outcome
 from hub.messaging.lag import measure_lag

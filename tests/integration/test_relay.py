@@ -7,13 +7,13 @@ import signal
 import time
 import uuid
 from collections.abc import AsyncIterator
-from dataclasses import replace
 from typing import Any
 
 import asyncpg
 import pytest
 import pytest_asyncio
 from aiohttp import web
+from msgspec.structs import replace
 
 from hub.messaging.codec import encode
 from hub.messaging.topics import BULK_REQUESTS, DEAD_LETTERS, REQUESTS
