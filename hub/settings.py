@@ -86,7 +86,7 @@ class Settings(BaseSettings):
         3.0, gt=0, description="How often a platform is asked that is offline or in trouble"
     )
     presence_timeout_seconds: float = Field(
-        2.0, gt=0, description="How long the hub waits for the answer when it asks a platform whether it is there"
+        4.0, gt=0, description="How long a platform may take to answer when the hub asks whether it is there"
     )
 
     log_level: str = Field("INFO", description="Least severe log level that is written")

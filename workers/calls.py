@@ -46,6 +46,9 @@ async def call(
     except PartnerError as error:
         evidence.note(platform_id, answered=False)
         judgement = judge_failure(error, datetime.now(UTC))
+    except BaseException:
+        evidence.leave(platform_id)
+        raise
     else:
         evidence.note(platform_id, is_usable(came.http_status))
         judgement = judge_answer(

@@ -19,8 +19,8 @@ from hub.telemetry import get_logger
 log = get_logger(__name__)
 
 _FLUSH_SECONDS: Final = 1.0
-_CHECK_SECONDS: Final = 0.1
-_PATIENCE_SECONDS: Final = 0.5
+_CHECK_SECONDS: Final = 0.05
+_PATIENCE_SECONDS: Final = 0.3
 _SHORTEST_PAUSE_SECONDS: Final = 0.1
 _LAST_SECONDS: Final = 2.0
 
@@ -32,8 +32,9 @@ class _Calls:
     answered_at: float | None = None
     failed_at: float | None = None
     is_failing: bool = False
+    under_way: int = 0
     waiting_since: float | None = None
-    """When the first call began of those that nothing has come of since."""
+    """Since when nothing has come of the calls under way; None where none is, or that is noted."""
 
     def forget(self, answered_at: float | None, failed_at: float | None) -> None:
         """These moments are written."""
@@ -73,15 +74,27 @@ class Evidence:
             log.warning("evidence.not_stored", error=repr(error))
 
     def begin(self, platform_id: str) -> None:
-        """A call to a platform begins; `note` says what has come of it."""
+        """A call to a platform begins; `note` says what has come of it, or `leave` that it was cut off."""
         calls = self._calls.setdefault(platform_id, _Calls())
+        calls.under_way += 1
         if calls.waiting_since is None:
             calls.waiting_since = time.monotonic()
 
     def note(self, platform_id: str, answered: bool) -> None:
         """A call to a platform was answered, or it failed: no connection, no answer in time, address refused."""
         calls = self._calls.setdefault(platform_id, _Calls())
-        calls.waiting_since = None
+        self._end(calls)
+        self._add(platform_id, calls, answered)
+
+    def leave(self, platform_id: str) -> None:
+        """A call was cut off by the hub itself, which says nothing about the platform."""
+        self._end(self._calls[platform_id])
+
+    def _end(self, calls: _Calls) -> None:
+        calls.under_way = max(0, calls.under_way - 1)
+        calls.waiting_since = time.monotonic() if calls.under_way else None
+
+    def _add(self, platform_id: str, calls: _Calls, answered: bool) -> None:
         if answered:
             calls.answered_at = time.monotonic()
         else:
@@ -99,7 +112,8 @@ class Evidence:
             latest = time.monotonic() - _PATIENCE_SECONDS
             for platform_id, calls in self._calls.items():
                 if calls.waiting_since is not None and calls.waiting_since < latest:
-                    self.note(platform_id, answered=False)
+                    calls.waiting_since = None
+                    self._add(platform_id, calls, answered=False)
 
     async def _flush_for_ever(self) -> None:
         while True:

@@ -2,7 +2,7 @@
 
 It looks at platforms and concludes (`Looks`), and sends the ClientInfo objects that this and everything else that changes a
 status leads to (`Telling`). It alone changes whether a platform counts as online; a handshake that succeeds does so too. Both
-work by leases in Postgres, so any number of these processes may run; one that dies delays what it held for some seconds.
+work by leases in Postgres, so any number of these processes may run; one that dies delays what it held by three seconds.
 
 Rules HC-*, AM-37, AM-39; decisions D-08, D-10, D-18, D-26.
 """
@@ -24,17 +24,17 @@ async def run(context: WorkerContext) -> None:
     """Look and tell until told to stop; what is under way is finished first."""
     evidence = Evidence(context.store)
     looks, telling = Looks(context), Telling(context, evidence)
-    context.keeper.on_change = lambda _: telling.wake()
+    context.keeper.on_change = lambda _: telling.work.wake()
     evidence.start()
     tasks = [
-        asyncio.create_task(looks.run_for_ever(), name="looks"),
-        asyncio.create_task(telling.run_for_ever(), name="telling"),
-        asyncio.create_task(listen_for_ever(context.store, CHANNEL, looks.wake), name="presence listen"),
+        asyncio.create_task(looks.work.run_for_ever(), name="looks"),
+        asyncio.create_task(telling.work.run_for_ever(), name="telling"),
+        asyncio.create_task(listen_for_ever(context.store, CHANNEL, looks.work.wake), name="presence listen"),
     ]
     context.ready()
     await context.stopping.wait()
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
-    await asyncio.gather(looks.drain(_DRAIN_SECONDS), telling.drain(_DRAIN_SECONDS))
+    await asyncio.gather(looks.work.drain(_DRAIN_SECONDS), telling.work.drain(_DRAIN_SECONDS))
     await evidence.stop()

@@ -11,7 +11,6 @@ Rules HC-01, HC-03 … HC-05, HC-07, HC-19, HC-20, AM-37; decisions D-18, D-26.
 """
 
 import asyncio
-import contextlib
 import secrets
 import time
 import uuid
@@ -33,21 +32,20 @@ from hub.ocpi.modules import HUB_CLIENT_INFO, Interface, TrafficClass
 from hub.routing.client_info import ClientInfo, RoleStanding, client_info, untold, visible_to
 from hub.routing.rewrite import join
 from hub.store import client_infos, platforms
-from hub.store.client_infos import Held
+from hub.store.leases import Held
 from hub.telemetry import CLIENT_INFOS_SENT, get_logger
 from workers.app import WorkerContext
 from workers.calls import call
 from workers.evidence import Evidence
+from workers.leased import LEASE_SECONDS, LONGEST_PAUSE_SECONDS, LeasedWork
 
 log = get_logger(__name__)
 
 _MOST_VIEWERS: Final = 64
 _PARTIES_AT_ONCE: Final = 4
 _PUT_SECONDS: Final = 10.0
-_LEASE_SECONDS: Final = 15.0
 _STORE_SECONDS: Final = 15.0
 _STORE_AGAIN_SECONDS: Final = 0.5
-_PAUSE_SECONDS: Final = 1.0
 _TAKEN: Final = frozenset({Verdict.DELIVERED, Verdict.REFUSED})
 
 
@@ -61,54 +59,29 @@ class _End(Enum):
 
 
 class Telling:
-    """What one process tells its viewers."""
+    """What one process tells its viewers; `work` runs it. A viewer is left after the PUTs that have begun."""
 
     def __init__(self, context: WorkerContext, evidence: Evidence) -> None:
         self._context = context
         self._evidence = evidence
-        self._wake = asyncio.Event()
-        self._tasks: set[asyncio.Task[None]] = set()
+        self.work: Final = LeasedWork(context.store, "client_infos", self._begin, client_infos.renew)
 
-    def wake(self) -> None:
-        """Something may have changed."""
-        self._wake.set()
-
-    async def drain(self, timeout: float) -> None:
-        """Wait for what is under way; a viewer is left after the PUTs that have begun."""
-        if self._tasks:
-            await asyncio.wait(self._tasks, timeout=timeout)
-
-    async def run_for_ever(self) -> None:
-        """Tell whenever there may be news; without Postgres it waits and goes on by itself."""
-        while True:
-            self._wake.clear()
-            try:
-                await self._begin()
-            except StoreUnavailable as error:
-                log.warning("client_infos.not_read", error=str(error))
-            except Exception:
-                log.exception("client_infos.not_read")
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_PAUSE_SECONDS):
-                    await self._wake.wait()
-
-    async def _begin(self) -> None:
+    async def _begin(self) -> float:
         """Take the viewers that may lack something, and read how all roles stand, not earlier than the directory at hand."""
         directory = self._context.keeper.current
         viewers = [viewer.platform_id for viewer in directory.platforms.values() if _endpoint(viewer)]
-        room = _MOST_VIEWERS - len(self._tasks)
+        room = _MOST_VIEWERS - len(self.work)
         if not viewers or room <= 0 or not self._context.keeper.may_send:
-            return
+            return LONGEST_PAUSE_SECONDS
         name = secrets.token_hex(8)
         async with self._context.store.transaction() as connection:
             held = await client_infos.lease(
-                connection, viewers, directory.version, name, seconds=_LEASE_SECONDS, most=room
+                connection, viewers, directory.version, name, seconds=LEASE_SECONDS, most=room
             )
             standings = await platforms.role_standings(connection) if held else ()
         for one in held:
-            task = asyncio.create_task(self._tell(one, directory, standings))
-            self._tasks.add(task)
-            task.add_done_callback(self._tasks.discard)
+            self.work.add(one, self._tell(one, directory, standings))
+        return LONGEST_PAUSE_SECONDS
 
     async def _tell(self, held: Held, directory: Directory, standings: Sequence[RoleStanding]) -> None:
         """One viewer, until it knows all or something comes between; then the lease is given back."""
@@ -123,18 +96,18 @@ class Telling:
                     case _End.TROUBLED:
                         await client_infos.put_off(connection, held)
         except StoreUnavailable as error:
-            log.warning("viewer.not_told", platform_id=held.viewer_id, error=str(error))
+            log.warning("viewer.not_told", platform_id=held.held_id, error=str(error))
         except Exception:
-            log.exception("viewer.not_told", platform_id=held.viewer_id)
-        self.wake()
+            log.exception("viewer.not_told", platform_id=held.held_id)
+        self.work.wake()
 
     async def _tell_all(self, held: Held, directory: Directory, standings: Sequence[RoleStanding]) -> _End:
         async with self._context.store.connection() as connection:
-            told = await client_infos.told(connection, held.viewer_id)
+            told = await client_infos.told(connection, held.held_id)
             now = await client_infos.read_time(connection)
-        visible = visible_to(directory, held.viewer_id, standings)
+        visible = visible_to(directory, held.held_id, standings)
         by_party = _by_party(untold(told, map(client_info, visible), now))
-        viewer = directory.platforms[held.viewer_id]
+        viewer = directory.platforms[held.held_id]
         while some := list(islice(by_party, _PARTIES_AT_ONCE)):
             if self._context.stopping.is_set() or self._is_overtaken(directory):
                 return _End.OVERTAKEN
@@ -156,7 +129,7 @@ class Telling:
 
     async def _note(self, held: Held, info: ClientInfo) -> bool:
         async with self._context.store.connection() as connection:
-            return await client_infos.note_told(connection, held, info, seconds=_LEASE_SECONDS)
+            return await client_infos.note_told(connection, held, info, seconds=LEASE_SECONDS)
 
     async def _insist(self, note: Callable[[], Awaitable[bool]]) -> bool:
         """Write down what was told, also when Postgres is away for a moment: else it would be told again."""

@@ -14,6 +14,7 @@ from enum import StrEnum
 from typing import Final
 
 FAILED_AGAIN: Final = timedelta(seconds=1.5)
+TROUBLED_AGAIN: Final = timedelta(seconds=0.5)
 RETURNED_AGAIN: Final = timedelta(seconds=0.2)
 STEADY: Final = timedelta(minutes=10)
 FAILED_LOOKS: Final = 2
@@ -78,7 +79,7 @@ def next_look(presence: Presence, pace: Pace) -> datetime | None:
     if presence.streak and not _is_after(presence.answered_at, presence.looked_at):
         return presence.looked_at + FAILED_AGAIN
     if presence.failed_at is not None and presence.failed_at > alive_at:
-        return max(presence.failed_at, presence.looked_at + pace.offline)
+        return max(presence.failed_at, presence.looked_at + TROUBLED_AGAIN)
     return alive_at + pace.idle
 
 

@@ -7,21 +7,15 @@ Rules HC-03, HC-04, HC-19; decisions D-18, D-26.
 
 from collections.abc import Sequence
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Final
 
 from hub.ocpi.parties import PartyId
 from hub.routing.client_info import ClientInfo
+from hub.store.leases import Held
 from hub.store.pool import Connection
 from hub.store.statements import load_statements
 
 SQL: Final = load_statements("client_infos")
-
-
-class Held(NamedTuple):
-    """A viewer under the name of its lease."""
-
-    viewer_id: str
-    lease: str
 
 
 async def lease(
@@ -31,6 +25,11 @@ async def lease(
     await connection.execute(SQL["add_viewers"], viewers)
     rows = await connection.fetch(SQL["lease"], viewers, version, name, seconds, most)
     return [Held(row["viewer_id"], name) for row in rows]
+
+
+async def renew(connection: Connection, held: Sequence[Held], seconds: float) -> None:
+    """Hold these viewers for `seconds` from now, as far as they are still held."""
+    await connection.execute(SQL["renew"], [one.held_id for one in held], [one.lease for one in held], seconds)
 
 
 async def told(connection: Connection, viewer_id: str) -> list[ClientInfo]:

@@ -18,6 +18,18 @@ update client_info_viewer v set lease = $3, leased_until = clock_timestamp() + m
 from free where v.viewer_id = free.viewer_id
 returning v.viewer_id::text
 
+-- name: renew
+-- Hold viewers ($1) for $3 seconds from now, as far as they are held under these names ($2).
+with held as (
+    select viewer_id from unnest($1::uuid[], $2::text[]) as ours (viewer_id, lease)
+    join client_info_viewer t using (viewer_id, lease)
+    where t.leased_until > '-infinity'
+    order by viewer_id
+    for update of t
+)
+update client_info_viewer t set leased_until = clock_timestamp() + make_interval(secs => $3)
+from held where t.viewer_id = held.viewer_id
+
 -- name: told
 -- What a viewer was told last.
 select country_code, party_id, role, status, last_updated from client_info_told where viewer_id = $1

@@ -10,6 +10,7 @@ from datetime import datetime
 from typing import Any, Final, NamedTuple
 
 from hub.delivery.presence import Presence
+from hub.store.leases import Held
 from hub.store.pool import Connection
 from hub.store.statements import load_statements
 
@@ -58,16 +59,21 @@ async def read(connection: Connection) -> Presences | None:
     return Presences(rows[0]["now"], free)
 
 
-async def lease(connection: Connection, due: Mapping[str, Presence], name: str, seconds: float) -> list[str]:
+async def lease(connection: Connection, due: Mapping[str, Presence], name: str, seconds: float) -> list[Held]:
     """Take these platforms as they were read; says which could be had."""
     looked_at = [presence.looked_at for presence in due.values()]
     rows = await connection.fetch(SQL["lease"], list(due), looked_at, name, seconds)
-    return [row["platform_id"] for row in rows]
+    return [Held(row["platform_id"], name) for row in rows]
 
 
-async def read_leased(connection: Connection, platform_id: str, name: str) -> Known | None:
+async def renew(connection: Connection, held: Sequence[Held], seconds: float) -> None:
+    """Hold these platforms for `seconds` from now, as far as they are still held."""
+    await connection.execute(SQL["renew"], [one.held_id for one in held], [one.lease for one in held], seconds)
+
+
+async def read_leased(connection: Connection, held: Held) -> Known | None:
     """What is known now of a platform that is held; None when the lease is lost or the platform is registered no more."""
-    row = await connection.fetchrow(SQL["leased"], platform_id, name)
+    row = await connection.fetchrow(SQL["leased"], *held)
     return Known(_presence(row), row["now"]) if row else None
 
 

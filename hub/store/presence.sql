@@ -41,6 +41,18 @@ update platform_evidence e set lease = $3, leased_until = clock_timestamp() + ma
 from free where e.platform_id = free.platform_id
 returning e.platform_id::text
 
+-- name: renew
+-- Hold platforms ($1) for $3 seconds from now, as far as they are held under these names ($2).
+with held as (
+    select platform_id from unnest($1::uuid[], $2::text[]) as ours (platform_id, lease)
+    join platform_evidence t using (platform_id, lease)
+    where t.leased_until > '-infinity'
+    order by platform_id
+    for update of t
+)
+update platform_evidence t set leased_until = clock_timestamp() + make_interval(secs => $3)
+from held where t.platform_id = held.platform_id
+
 -- name: leased
 -- What is known of a platform ($1) that is held under a name ($2), locked, and the time.
 select is_online, answered_at, failed_at, looked_at, changed_at, streak, good_looks, clock_timestamp() as now

@@ -102,6 +102,29 @@ async def test_a_call_that_waits_for_its_answer_counts_as_a_failure_after_a_whil
     await until_written(connection, platform, 1)
 
 
+async def test_calls_that_are_left_when_another_is_answered_count_as_failures_after_a_while(
+    evidence: Evidence, connection: asyncpg.Connection, platform: str
+) -> None:
+    evidence.begin(platform)
+    evidence.begin(platform)
+    evidence.note(platform, answered=True)
+
+    await until_written(connection, platform, 1)
+
+
+async def test_a_call_that_the_hub_cut_off_says_nothing(
+    evidence: Evidence, connection: asyncpg.Connection, platform: str, database_url: str
+) -> None:
+    stuck = await add_platform(database_url, "EMSP NL/MS2")
+    evidence.begin(platform)
+    evidence.leave(platform)
+    evidence.begin(stuck)
+
+    await until_written(connection, stuck, 1)
+
+    assert await seen(connection, platform) == (None, None)
+
+
 async def test_calls_that_are_slow_while_others_are_answered_are_no_failure(
     evidence: Evidence, connection: asyncpg.Connection, platform: str, database_url: str
 ) -> None:

@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import time
 from collections.abc import AsyncIterator
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -12,12 +13,13 @@ from aiohttp import web
 
 from hub.messaging.topics import Topics
 from tests.integration.partner_rig import eventually
-from tests.integration.presence_rig import Came, Rig, Watched, ocpi, presence_rig
+from tests.integration.presence_rig import Came, Rig, Watched, ocpi, presence_rig, says_yes
+from workers.leased import LEASE_SECONDS
 
 DEFAULTS = {
     "HUB_PRESENCE_IDLE_SECONDS": "45",
     "HUB_PRESENCE_OFFLINE_SECONDS": "3",
-    "HUB_PRESENCE_TIMEOUT_SECONDS": "2",
+    "HUB_PRESENCE_TIMEOUT_SECONDS": "4",
 }
 
 
@@ -112,16 +114,31 @@ async def test_a_platform_that_answers_every_third_look_goes_offline_once_and_st
     assert viewer.told_of == [("NL/MSP", "EMSP", "CONNECTED"), ("NL/MSP", "EMSP", "OFFLINE")]
 
 
-async def test_under_traffic_a_platform_that_hangs_goes_offline_within_seconds(rig: Rig) -> None:
+async def test_under_traffic_a_platform_that_hangs_goes_offline_in_little_more_than_the_time_of_one_look(
+    rig: Rig,
+) -> None:
     platform = await rig.add("EMSP NL/MSP")
-    await rig.start(**DEFAULTS)
+    viewer = await rig.add("CPO NL/CPO")
+    await rig.start(**DEFAULTS | {"HUB_PRESENCE_TIMEOUT_SECONDS": "2"})
     await rig.until_looked_at(platform)
-    await rig.value("update platform_evidence set looked_at = now() - interval '20 seconds' returning 1")
+    await rig.until_all_told()
     platform.script = _hanging
 
     rig.evidence.begin(platform.platform_id)
 
-    await rig.until(platform, is_online=False, within_s=8)
+    await eventually(lambda: _is_told(viewer, "NL/MSP", "OFFLINE"), 4)
+    assert len(platform.looks) == 3
+
+
+async def test_a_platform_that_takes_three_seconds_for_every_answer_stays_online(rig: Rig) -> None:
+    platform = await rig.add("EMSP NL/MSP")
+    platform.script = _slow
+    await rig.start(**DEFAULTS | {"HUB_PRESENCE_IDLE_SECONDS": "0.2"})
+
+    await rig.until_looked_at(platform, 4)
+
+    assert await rig.is_online(platform)
+    assert await rig.value("select streak from platform_evidence where platform_id = $1", platform.platform_id) == 0
 
 
 async def test_a_refused_look_takes_offline_only_a_platform_whose_calls_are_not_answered(rig: Rig) -> None:
@@ -170,20 +187,36 @@ async def test_two_workers_share_the_looks(rig: Rig) -> None:
     assert len(platform.looks) == 2
 
 
-async def test_what_a_killed_worker_held_is_looked_at_by_another(rig: Rig) -> None:
+async def test_what_a_worker_held_when_it_was_killed_is_looked_at_and_told_by_another_within_seconds(rig: Rig) -> None:
+    platform, viewer = await rig.add("EMSP NL/MSP"), await rig.add("CPO NL/CPO")
+    platform.script, viewer.script = _hanging, _hanging
+    await rig.start(HUB_PRESENCE_TIMEOUT_SECONDS="60")
+
+    async def are_held() -> bool:
+        return bool(platform.looks and viewer.looks and viewer.told)
+
+    await eventually(are_held)
+    viewer.script = says_yes
+    await rig.start(HUB_PRESENCE_TIMEOUT_SECONDS="1")
+    await rig.kill(0)
+
+    await eventually(lambda: _is_told(viewer, "NL/MSP", "OFFLINE"), 9)
+
+
+async def test_a_look_that_takes_longer_than_a_lease_stays_with_its_worker(rig: Rig) -> None:
     platform = await rig.add("EMSP NL/MSP")
     platform.script = _hanging
-    await rig.start(HUB_PRESENCE_TIMEOUT_SECONDS="1")
+    await rig.start(HUB_PRESENCE_TIMEOUT_SECONDS="60")
+    await rig.start(HUB_PRESENCE_TIMEOUT_SECONDS="60")
+    name = "select lease from platform_evidence where leased_until > now()"
+    held = await eventually(lambda: rig.value(name))
 
-    async def is_looked_at() -> bool:
-        return bool(platform.looks)
+    async def is_over_the_lease() -> bool:
+        return time.monotonic() - platform.looks[0].at > LEASE_SECONDS + 1
 
-    await eventually(is_looked_at)
-    await rig.kill()
-    await platform.off()
-    await rig.start()
+    await eventually(is_over_the_lease)
 
-    await rig.until(platform, is_online=False, within_s=15)
+    assert await rig.value(name) == held
 
 
 async def test_a_worker_goes_on_by_itself_after_postgres_was_away(rig: Rig, postgres_url: str) -> None:
@@ -209,6 +242,10 @@ async def test_a_worker_goes_on_by_itself_after_postgres_was_away(rig: Rig, post
     assert process.returncode is None
 
 
+async def _is_told(viewer: Watched, party: str, status: str) -> bool:
+    return (party, "EMSP", status) in viewer.told_of
+
+
 def _stammering(watched: Watched):  # type: ignore[no-untyped-def]
     async def answer(came: Came) -> web.StreamResponse:
         if came.path == "/versions" and len(watched.looks) % 3 != 1:
@@ -220,6 +257,11 @@ def _stammering(watched: Watched):  # type: ignore[no-untyped-def]
 
 async def _hanging(_: Came) -> web.StreamResponse:
     await asyncio.sleep(30)
+    return ocpi()
+
+
+async def _slow(_: Came) -> web.StreamResponse:
+    await asyncio.sleep(3)
     return ocpi()
 
 

@@ -54,9 +54,9 @@ def test_a_failed_call_makes_the_hub_look_at_once() -> None:
 
 
 def test_a_platform_that_answers_looks_but_no_calls_is_not_looked_at_all_the_time() -> None:
-    presence = Presence(is_online=True, looked_at=at(30), failed_at=at(31))
+    presence = Presence(is_online=True, looked_at=at(30), failed_at=at(30.1))
 
-    assert next_look(presence, PACE) == at(33)
+    assert next_look(presence, PACE) == at(30.5)
 
 
 def test_two_failed_looks_in_a_row_take_a_platform_offline_within_two_seconds() -> None:
