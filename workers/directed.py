@@ -26,7 +26,7 @@ from workers.planning import STORE_SECONDS
 
 log = get_logger(__name__)
 
-_GATHER_SECONDS: Final = 0.02
+_GATHER_SECONDS: Final = 0.1
 _RETRY_SECONDS: Final = 0.5
 _MOST_AT_ONCE: Final = 500
 _MOST_WAITING: Final = 20_000

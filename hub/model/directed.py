@@ -9,7 +9,7 @@ Source: OCPI 2.2.1, mod_sessions § PATCH. Rules OB-04, OB-06; decision D-04.
 
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Final, NamedTuple
+from typing import Any, Final, NamedTuple
 
 import msgspec
 
@@ -29,6 +29,13 @@ class DirectedKey(NamedTuple):
     module: str
     owner: PartyId
     object_id: str
+
+
+class _Clocked(msgspec.Struct):
+    last_updated: Any = None
+
+
+_clocked: Final = msgspec.json.Decoder(_Clocked)
 
 
 @dataclass(frozen=True, slots=True)
@@ -56,16 +63,24 @@ def apply_push(push: DirectedPush, held: Held | None) -> Held:
     Raises:
         msgspec.DecodeError: the body is no JSON object, or its charging periods are no list.
     """
-    members = read_members(push.body)
-    clock = _clock(members) or push.received_at
     if push.is_patch:
-        return _patched(members, clock, held)
-    if held is None or (held.whole_at is not None and held.last_updated <= clock):
-        return Held(write_members(members), clock, clock)
+        return _patched(read_members(push.body), _clock(push), held)
+    whole = whole_of(push)
+    if held is None:
+        return whole
     if held.whole_at is None:
-        whole = Held(write_members(members), clock, clock)
-        return whole if held.last_updated < clock else _patched(read_members(held.raw), held.last_updated, whole)
-    return held
+        return _patched(read_members(held.raw), held.last_updated, whole)
+    return held if whole.last_updated < held.last_updated else whole
+
+
+def whole_of(push: DirectedPush) -> Held:
+    """What is held after a push that says all of its object, where nothing newer is.
+
+    Raises:
+        msgspec.DecodeError: the body is no JSON object.
+    """
+    clock = _clock(push)
+    return Held(push.body, clock, clock)
 
 
 def _patched(patch: Members, clock: datetime, held: Held | None) -> Held:
@@ -98,6 +113,6 @@ def _periods(members: Members) -> Slices:
     return msgspec.json.decode(members[_PERIODS], type=Slices | None) or [] if _PERIODS in members else []
 
 
-def _clock(members: Members) -> datetime | None:
-    value = msgspec.json.decode(members["last_updated"]) if "last_updated" in members else None
-    return parse_datetime(value) if isinstance(value, str) else None
+def _clock(push: DirectedPush) -> datetime:
+    value = _clocked.decode(push.body).last_updated
+    return (parse_datetime(value) if isinstance(value, str) else None) or push.received_at

@@ -1,6 +1,7 @@
 """Sessions and CDRs in Postgres, each for its one addressee: written many at a time, read as pages of a list.
 
-A write counts only if nobody has changed the row since it was read; who comes second reads it anew. Decision D-04.
+A whole object takes the place of an older one in one statement. Anything else is read, changed and written, and that counts only
+if nobody has changed the row meanwhile; who comes second reads it anew. Decision D-04.
 """
 
 from collections.abc import Mapping, Sequence
@@ -22,6 +23,7 @@ SQL: Final = load_statements("directed")
 
 _BAD: Final = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, asyncpg.IntegrityConstraintViolationError)
 """What one object's content or key does to a batch."""
+_NO_OBJECT: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,6 +85,25 @@ async def _store_once(
     connection: Connection, by_key: Mapping[DirectedKey, Sequence[DirectedPush]]
 ) -> tuple[set[DirectedKey], dict[DirectedKey, str]]:
     """Which objects are as they should be now, and which cannot be; the others were changed by somebody else meanwhile."""
+    faults: dict[DirectedKey, str] = {}
+    whole: list[tuple[DirectedKey, Held]] = []
+    for key, pushes in by_key.items():
+        try:
+            if not any(push.is_patch for push in pushes):
+                whole.append((key, _apply_all(pushes, None)))
+        except _NO_OBJECT as error:
+            faults[key] = f"cannot be taken apart: {error}"
+    settled = await _replace(connection, whole)
+    others = {key: pushes for key, pushes in by_key.items() if key not in settled and key not in faults}
+    if others:
+        merged, unmergeable = await _merge(connection, others)
+        settled, faults = settled | merged, faults | unmergeable
+    return settled, faults
+
+
+async def _merge(
+    connection: Connection, by_key: Mapping[DirectedKey, Sequence[DirectedPush]]
+) -> tuple[set[DirectedKey], dict[DirectedKey, str]]:
     rows = {_key(row): row for row in await connection.fetch(SQL["read"], *_columns(list(by_key)))}
     settled: set[DirectedKey] = set()
     faults: dict[DirectedKey, str] = {}
@@ -92,16 +113,14 @@ async def _store_once(
         before = None if row is None else Held(row["raw"].encode(), row["last_updated"], row["whole_at"])
         try:
             after = _apply_all(pushes, before)
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+        except _NO_OBJECT as error:
             faults[key] = f"cannot be taken apart: {error}"
             continue
         if after == before:
             settled.add(key)
         else:
             changed.append((key, after, 1 if row is None else row["revision"] + 1))
-    if changed:
-        settled |= await _write(connection, changed)
-    return settled, faults
+    return settled | await _write(connection, changed), faults
 
 
 def _apply_all(pushes: Sequence[DirectedPush], before: Held | None) -> Held:
@@ -112,16 +131,28 @@ def _apply_all(pushes: Sequence[DirectedPush], before: Held | None) -> Held:
     return held
 
 
+async def _replace(connection: Connection, rows: Sequence[tuple[DirectedKey, Held]]) -> set[DirectedKey]:
+    keys = [key for key, _ in rows]
+    if not keys:
+        return set()
+    raws = [held.raw.decode() for _, held in rows]
+    left = await connection.fetch(SQL["replace"], *_columns(keys), raws, [held.last_updated for _, held in rows])
+    return set(keys) - {keys[row["number"] - 1] for row in left}
+
+
 async def _write(connection: Connection, rows: Sequence[tuple[DirectedKey, Held, int]]) -> set[DirectedKey]:
-    written = await connection.fetch(
+    keys = [key for key, _, _ in rows]
+    if not keys:
+        return set()
+    left = await connection.fetch(
         SQL["write"],
-        *_columns([key for key, _, _ in rows]),
+        *_columns(keys),
         [held.raw.decode() for _, held, _ in rows],
         [held.last_updated for _, held, _ in rows],
         [held.whole_at for _, held, _ in rows],
         [revision for _, _, revision in rows],
     )
-    return {_key(row) for row in written}
+    return set(keys) - {keys[row["number"] - 1] for row in left}
 
 
 async def read_part(connection: Connection, inbox: Inbox, *, after: int, offset: int, limit: int) -> InboxPart:

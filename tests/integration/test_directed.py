@@ -102,13 +102,13 @@ async def test_every_statement_prepares_on_the_schema(running: Exchange) -> None
 
 async def test_a_session_is_listed_to_its_addressee_and_to_nobody_else(rig: Exchange) -> None:
     """GA-08, GA-10, D-04, D-15: with TO = hub as without; not to its owner, not to another eMSP."""
-    assert (await put(rig, "S1")).ocpi == 1000
+    raw = b'{ "id": "S1", "kwh" : 0.60, "zz": 1e2, "last_updated": "2026-06-02T10:00:00Z" }'
+    assert (await rig.ask(rig.cpo, "PUT", "receiver/sessions/NL/CPO/S1", to="DE/MS1", raw=raw)).ocpi == 1000
 
     await until_listed(rig, rig.emsp, "S1")
     to_hub = await rig.ask(rig.emsp, "GET", "sender/sessions", to=HUB)
 
-    assert to_hub.body["data"] == [SESSION | {"id": "S1", "last_updated": at(0)}]
-    assert b'"kwh":0.6' in to_hub.content
+    assert to_hub.content.startswith(b'{"data":[' + raw + b"]")
     assert (to_hub.headers["x-total-count"], to_hub.headers["x-limit"]) == ("1", "4")
     for peer in (rig.cpo, rig.other):
         assert await listed(rig, peer) == []
