@@ -2,6 +2,7 @@
 
 import asyncio
 import secrets
+from collections import OrderedDict
 from collections.abc import Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, Generic, NamedTuple, TypeVar
@@ -33,11 +34,14 @@ T = TypeVar("T")
 
 
 class Recent(Generic[T]):
-    """The last things seen, up to a bound."""
+    """The last things seen, up to a bound.
+
+    Of a plain dict the first key is found by passing over all that were deleted before it.
+    """
 
     def __init__(self, most: int) -> None:
         self._most = most
-        self._seen: dict[T, None] = {}
+        self._seen: OrderedDict[T, None] = OrderedDict()
 
     def __contains__(self, thing: T) -> bool:
         return thing in self._seen
@@ -48,7 +52,7 @@ class Recent(Generic[T]):
             return False
         self._seen[thing] = None
         if len(self._seen) > self._most:
-            del self._seen[next(iter(self._seen))]
+            self._seen.popitem(last=False)
         return True
 
 
@@ -66,7 +70,7 @@ class Planning:
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
         self._settings = settings
-        self._kept: dict[RouteName, Route] = {}
+        self._kept: OrderedDict[RouteName, Route] = OrderedDict()
 
     def begin(self, requests: Sequence[Parsed], directory: Directory) -> tuple[list[Planned], list[Open]]:
         """Plan the requests that need nothing of the store; the others are returned for `finish`."""
@@ -162,7 +166,7 @@ class Planning:
         for route in new_routes:
             self._kept[_name(route)] = route
         while len(self._kept) > _ROUTES_REMEMBERED:
-            del self._kept[next(iter(self._kept))]
+            self._kept.popitem(last=False)
 
 
 def _name(route: Route) -> RouteName:
