@@ -5,7 +5,7 @@ A process holds a viewer under a name while it tells it; whoever lost the lease 
 Rules HC-03, HC-04, HC-19; decisions D-18, D-26.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Final
 
@@ -66,9 +66,14 @@ async def try_now(connection: Connection, viewer_id: str) -> None:
     await connection.execute(SQL["try_now"], viewer_id)
 
 
-async def complete(connection: Connection, platform_ids: Sequence[str]) -> frozenset[str]:
-    """Which of these platforms were told of everyone at least once since they connected (D-26)."""
-    return frozenset(row["viewer_id"] for row in await connection.fetch(SQL["complete"], platform_ids))
+async def still_to_tell(connection: Connection, viewer_id: str, parties: Iterable[PartyId]) -> frozenset[PartyId]:
+    """Of which of these parties, folded, a platform will be told and was not yet since it connected (D-26).
+
+    None where it offers no hubclientinfo, is not connected, or does not take what it is told.
+    """
+    codes, ids = zip(*parties, strict=True)
+    rows = await connection.fetch(SQL["still_to_tell"], viewer_id, codes, ids)
+    return frozenset(PartyId(row["country_code"], row["party_id"]) for row in rows)
 
 
 async def read_time(connection: Connection) -> datetime:

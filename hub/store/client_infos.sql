@@ -68,9 +68,18 @@ where viewer_id = $1 and lease = $2
 -- A viewer came back.
 update client_info_viewer set failures = 0, next_try_at = '-infinity' where viewer_id = $1
 
--- name: complete
--- Which of these viewers ($1) have been told all that was true at some moment since they connected.
-select viewer_id::text from client_info_viewer where viewer_id = any($1::uuid[]) and told_version is not null
+-- name: still_to_tell
+-- Which of these parties ($2, $3) a viewer ($1) was not told of yet; none where it does not want that or does not take it.
+select country_code, party_id
+from unnest($2::text[], $3::text[]) as owner (country_code, party_id)
+where exists (
+    select from platform join endpoint using (platform_id) left join client_info_viewer on viewer_id = platform_id
+    where platform_id = $1 and status = 'connected' and module = 'hubclientinfo' and interface = 'RECEIVER'
+          and coalesce(failures, 0) = 0
+) and not exists (
+    select from client_info_told told
+    where viewer_id = $1 and told.country_code = owner.country_code and told.party_id = owner.party_id
+)
 
 -- name: now
 -- The time.

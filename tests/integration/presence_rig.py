@@ -4,9 +4,6 @@ import asyncio
 import base64
 import contextlib
 import json
-import os
-import signal
-import sys
 import time
 import uuid
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -22,6 +19,7 @@ from hub.store.pool import Store
 from hub.store.secrets import Secrets
 from infra.dev.partner.wire import presented_tokens
 from tests.integration.partner_rig import eventually
+from tests.integration.worker_processes import Workers, worker_env
 from workers.evidence import Evidence
 
 SECRETS_KEY = base64.b64encode(b"k" * 32).decode()
@@ -121,45 +119,15 @@ class Watched:
 
 
 @dataclass
-class Rig:
+class Rig(Workers):
     """One database, its platforms, and as many presence workers as are started."""
 
-    database_url: str
-    env: dict[str, str]
-    folder: Path
     evidence: Evidence
     stack: contextlib.AsyncExitStack
-    workers: list[asyncio.subprocess.Process] = field(default_factory=list)
 
     async def start(self, **settings: str) -> asyncio.subprocess.Process:
         """Start a presence worker and wait until it is ready."""
-        number = len(self.workers)
-        ready = self.folder / f"presence-{number}.ready"
-        with (self.folder / f"presence-{number}.log").open("wb") as log:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "infra.cli", "worker", "presence"),
-                env=self.env | {"HUB_READY_FILE": str(ready)} | settings,
-                stderr=log,
-            )
-        self.workers.append(process)
-
-        async def is_ready() -> bool:
-            assert process.returncode is None, self.logged(number)
-            return ready.exists()
-
-        await eventually(is_ready, 30)
-        return process
-
-    async def kill(self, number: int = -1) -> None:
-        """End a worker with SIGKILL."""
-        process = self.workers[number]
-        if process.returncode is None:
-            process.send_signal(signal.SIGKILL)
-        await process.wait()
-
-    def logged(self, number: int = 0) -> str:
-        """What a worker wrote to its log."""
-        return (self.folder / f"presence-{number}.log").read_text()
+        return await self.start_worker("presence", **settings)
 
     async def add(self, *roles: str, is_told: bool = True, status: str = "connected") -> Watched:
         """Register a platform that listens; roles are `EMSP NL/MSP`."""
@@ -260,17 +228,7 @@ async def presence_rig(
     database_url: str, bootstrap: str, topics: Topics, folder: Path, **settings: str
 ) -> AsyncIterator[Rig]:
     """A hub without platforms and without workers; `settings` are given to its workers."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")} | {
-        "HUB_POSTGRES_URL": database_url,
-        "HUB_KAFKA_BOOTSTRAP": bootstrap,
-        "HUB_TOPIC_PREFIX": topics.prefix,
-        "HUB_TOPIC_PARTITIONS": str(topics.partition_override),
-        "HUB_SECRETS_KEY": SECRETS_KEY,
-        "HUB_AGREEMENTS": "open",
-        "HUB_PARTNER_NETWORKS": "127.0.0.0/8",
-        **QUICK,
-        **settings,
-    }
+    env = worker_env(database_url, bootstrap, topics, SECRETS_KEY) | QUICK | settings
     async with contextlib.AsyncExitStack() as stack:
         store = await Store.open(database_url, size=2)
         stack.push_async_callback(store.close)
@@ -281,5 +239,4 @@ async def presence_rig(
         try:
             yield rig
         finally:
-            for number in range(len(rig.workers)):
-                await rig.kill(number)
+            await rig.kill_all()

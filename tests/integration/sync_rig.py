@@ -1,12 +1,7 @@
 """Sync workers as real processes, on a database in which platforms and units are written as registration and fan-out would."""
 
-import asyncio
 import contextlib
-import os
-import signal
-import sys
 from collections.abc import AsyncIterator
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -15,48 +10,15 @@ import asyncpg
 from hub.messaging.topics import Topics
 from tests.integration.fanout_rig import SECRETS_KEY
 from tests.integration.partner_rig import eventually
+from tests.integration.worker_processes import Workers, worker_env
 
 
-@dataclass
-class Rig:
+class Rig(Workers):
     """One database, and as many sync workers as are started."""
-
-    database_url: str
-    env: dict[str, str]
-    folder: Path
-    workers: list[asyncio.subprocess.Process] = field(default_factory=list)
 
     async def start(self) -> None:
         """Start a sync worker and wait until it is ready."""
-        number = len(self.workers)
-        ready = self.folder / f"sync-{number}.ready"
-        with self._log(number).open("wb") as log:
-            process = await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "infra.cli", "worker", "sync"),
-                env=self.env | {"HUB_READY_FILE": str(ready)},
-                stderr=log,
-            )
-        self.workers.append(process)
-
-        async def is_ready() -> bool:
-            assert process.returncode is None, self.logged(number)
-            return ready.exists()
-
-        await eventually(is_ready, 30)
-
-    async def kill_all(self) -> None:
-        """End every worker with SIGKILL."""
-        for process in self.workers:
-            if process.returncode is None:
-                process.send_signal(signal.SIGKILL)
-            await process.wait()
-
-    def logged(self, number: int = 0) -> str:
-        """What a worker wrote to its log."""
-        return self._log(number).read_text()
-
-    def _log(self, number: int) -> Path:
-        return self.folder / f"sync-{number}.log"
+        await self.start_worker("sync")
 
     async def run(self, sql: str, *arguments: object) -> None:
         """Change the database without telling anybody."""
@@ -133,16 +95,7 @@ class Rig:
 @contextlib.asynccontextmanager
 async def sync_rig(database_url: str, bootstrap: str, topics: Topics, folder: Path) -> AsyncIterator[Rig]:
     """A hub without platforms and without workers."""
-    env = {name: value for name, value in os.environ.items() if not name.startswith("HUB_")} | {
-        "HUB_POSTGRES_URL": database_url,
-        "HUB_KAFKA_BOOTSTRAP": bootstrap,
-        "HUB_TOPIC_PREFIX": topics.prefix,
-        "HUB_TOPIC_PARTITIONS": str(topics.partition_override),
-        "HUB_SECRETS_KEY": SECRETS_KEY,
-        "HUB_AGREEMENTS": "open",
-        "HUB_PARTNER_NETWORKS": "127.0.0.0/8",
-    }
-    rig = Rig(database_url, env, folder)
+    rig = Rig(database_url, worker_env(database_url, bootstrap, topics, SECRETS_KEY), folder)
     try:
         yield rig
     finally:

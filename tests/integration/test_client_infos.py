@@ -12,7 +12,7 @@ from aiokafka import AIOKafkaConsumer
 from hub.messaging.codec import decode_outcome
 from hub.messaging.topics import OUTCOMES, Topics
 from hub.model.outcome import Leg, Verdict
-from hub.store import client_infos, platforms
+from hub.store import platforms
 from hub.store.pool import Store
 from hub.store.statements import load_statements
 from tests.integration.partner_rig import eventually
@@ -235,13 +235,10 @@ async def test_a_viewer_that_registers_anew_is_told_everything_again(rig: Rig, d
     await rig.until_all_told()
     store = await Store.open(database_url, size=1)
     async with store.connection() as connection:
-        assert await client_infos.complete(connection, [cpo.platform_id]) == {cpo.platform_id}
         sealed = await connection.fetchrow("select * from outbound_token where platform_id = $1", cpo.platform_id)
 
     async with rig.changing() as connection:
         await platforms.end_connection(connection, cpo.platform_id)
-    async with store.connection() as connection:
-        assert not await client_infos.complete(connection, [cpo.platform_id])
     async with rig.changing() as connection:
         await platforms.set_connection(connection, cpo.platform_id, "2.2.1", f"{cpo.url}/versions")
         await platforms.set_outbound_token(connection, cpo.platform_id, sealed["sealed"], sealed["key_id"], "base64")
