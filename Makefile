@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 FEEDS ?= ../shared/data
 
-.PHONY: help demo test test-feeds bench lint up lock clean
+.PHONY: help demo test test-feeds conformance bench lint up lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/'
@@ -20,6 +20,9 @@ test: $(VENV)/.ready ## set everything up and pass every check and test
 
 test-feeds: $(VENV)/.ready ## push real feeds through the hub: make test-feeds FEEDS=folder
 	$(BIN)/python -m tests.feeds $(FEEDS)
+
+conformance: $(VENV)/.ready ## play OCPI's rules against a hub; prints them, writes .conformance/rules.json and junit.xml
+	CONFORMANCE_TABLE=.conformance/rules.json $(BIN)/python -m pytest -q tests/conformance --junitxml=.conformance/junit.xml
 
 bench: $(VENV)/.ready ## measure a whole hub here, in ten minutes: make bench BENCH=--quick
 	$(BIN)/python -m tests.load.bench $(BENCH)
@@ -50,4 +53,4 @@ lock: | $(filter .uv/bin/uv,$(UV)) ## resolve the dependencies anew
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header -c requirements.lock infra/docker/build.in -o infra/docker/build.lock
 
 clean: ## remove what set-up and runs made
-	rm -rf $(VENV) .uv .hub .demo .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .uv .hub .demo .conformance .mypy_cache .ruff_cache .pytest_cache .import_linter_cache

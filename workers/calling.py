@@ -140,7 +140,7 @@ class Calling:
             body=made.body,
             content_type=envelope.content_type,
             token=token,
-            to_party=destination.party,
+            to_party=envelope.to_party or destination.party,
             from_party=envelope.from_party,
             request_id=str(uuid.uuid4()),
             correlation_id=envelope.correlation_id,
