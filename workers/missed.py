@@ -5,8 +5,10 @@ either delivered or written down (`commit_covered`).
 """
 
 import asyncio
-from collections.abc import Callable
-from typing import Final
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from itertools import chain, islice
+from typing import Final, Generic, TypeVar
 
 import asyncpg
 
@@ -27,36 +29,45 @@ _MOST_ROWS: Final = 5000
 _MARKINGS_REMEMBERED: Final = 50_000
 
 Then = Callable[[], None]
+_Key = tuple[Receiver, UnitKey]
+K = TypeVar("K")
+V = TypeVar("V")
+T = TypeVar("T")
+
+
+@dataclass(slots=True)
+class _Said(Generic[T]):
+    """What is to be written of one unit for one receiver, and what is done then."""
+
+    row: T
+    then: list[Then]
 
 
 class MissedWriter:
-    """What one assignment has to write; everything is written in the order in which it was said."""
+    """What one assignment has to write, what was said first goes first."""
 
     def __init__(self, store: Store) -> None:
         self._store = store
-        self._missed: dict[tuple[Receiver, UnitKey], Missed] = {}
-        self._judged: dict[tuple[Receiver, UnitKey], Refused | None] = {}
+        self._missed: dict[_Key, _Said[Missed]] = {}
+        self._judged: dict[_Key, _Said[Refused | None]] = {}
         self._seen: dict[Seen, None] = {}
         self._covered = Recent[int](_MARKINGS_REMEMBERED)
-        self._then: list[Then] = []
         self._has_work = asyncio.Event()
         self._writing = asyncio.Lock()
 
     def miss(self, receiver: Receiver, key: UnitKey, partition: int, then: Then) -> None:
         """Mark a unit for a receiver; `then` is called when that is committed."""
-        self._missed[receiver, key] = Missed(receiver, key, partition)
-        self._then.append(then)
+        _say(self._missed, (receiver, key), Missed(receiver, key, partition), [then])
         self._has_work.set()
 
     def refuse(self, refused: Refused, then: Then) -> None:
         """Keep a refusal; `then` is called when that is committed."""
-        self._judged[refused.receiver, refused.key] = refused
-        self._then.append(then)
+        _say(self._judged, (refused.receiver, refused.key), refused, [then])
         self._has_work.set()
 
     def accept(self, receiver: Receiver, key: UnitKey) -> None:
         """A receiver took what it had refused before."""
-        self._judged[receiver, key] = None
+        _say(self._judged, (receiver, key), None, [])
         self._has_work.set()
 
     def clear(self, seen: list[Seen]) -> None:
@@ -89,24 +100,55 @@ class MissedWriter:
             StoreUnavailable: Postgres did not answer; it stays to be written.
         """
         async with self._writing:
-            missed, judged, seen, then = dict(self._missed), dict(self._judged), list(self._seen), list(self._then)
-            refused = [row for row in judged.values() if row is not None]
+            while self._missed or self._judged or self._seen:
+                await self._write_some()
+
+    async def _write_some(self) -> None:
+        """Write a part and release it: much to write neither holds the loop nor outlasts the time of a statement."""
+        missed, judged, seen = _first(self._missed), _first(self._judged), _first(self._seen)
+        try:
             async with self._store.transaction() as connection:
-                await marks.clear(connection, seen)
-                for first in range(0, len(missed), _MOST_ROWS):
-                    await marks.mark(connection, list(missed.values())[first : first + _MOST_ROWS])
-                await receivers.accept(connection, [place for place, row in judged.items() if row is None])
-                await receivers.refuse(connection, refused)
-            MARKS_WRITTEN.inc(len(missed))
-            MARKS_CLEARED.inc(len(seen))
-            for key, row in missed.items():
-                if self._missed.get(key) is row:
-                    del self._missed[key]
-            for key, judgement in judged.items():
-                if self._judged[key] is judgement:
-                    del self._judged[key]
-            for marking in seen:
-                del self._seen[marking]
-            del self._then[: len(then)]
-        for act in then:
+                await marks.clear(connection, list(seen))
+                await marks.mark(connection, [said.row for said in missed.values()])
+                await receivers.accept(connection, [key for key, said in judged.items() if said.row is None])
+                await receivers.refuse(connection, [said.row for said in judged.values() if said.row is not None])
+        except BaseException:
+            _put_back(self._missed, missed)
+            _put_back(self._judged, judged)
+            self._seen = seen | self._seen
+            raise
+        MARKS_WRITTEN.inc(len(missed))
+        MARKS_CLEARED.inc(len(seen))
+        for act in chain.from_iterable(said.then for said in missed.values()):
             act()
+        for act in chain.from_iterable(said.then for said in judged.values()):
+            act()
+
+
+def _say(what: "dict[_Key, _Said[T]]", key: _Key, row: T, then: Sequence[Then]) -> None:
+    said = what.get(key)
+    if said is None:
+        what[key] = _Said(row, list(then))
+    else:
+        said.row = row
+        said.then += then
+
+
+def _first(what: dict[K, V]) -> dict[K, V]:
+    """Take out what was said first, so many as one transaction takes."""
+    first = dict(islice(what.items(), _MOST_ROWS))
+    if len(first) == len(what):
+        what.clear()
+    else:
+        for key in first:
+            del what[key]
+    return first
+
+
+def _put_back(what: "dict[_Key, _Said[T]]", first: "dict[_Key, _Said[T]]") -> None:
+    """Nothing was written: what was said meanwhile of the same is newer."""
+    since = dict(what)
+    what.clear()
+    what.update(first)
+    for key, said in since.items():
+        _say(what, key, said.row, said.then)
