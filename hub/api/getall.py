@@ -3,7 +3,7 @@
 Objects that go to all are listed for those who may see them, Sessions and CDRs for the party that they were addressed to.
 
 Source: OCPI 2.2.1, transport_and_format § GET All via Hubs, § Pagination. Rules GA-01 … GA-10, PG-01 … PG-07, OB-05;
-decisions D-04, D-13, D-15, D-29.
+decisions D-04, D-13, D-15, D-26, D-29.
 """
 
 from collections.abc import Mapping
@@ -21,16 +21,15 @@ from hub.api.ingress import Request
 from hub.errors import StoreUnavailable
 from hub.model.delivery import Receiver
 from hub.model.directed import DIRECTED_MODULES
-from hub.model.directory import Directory
 from hub.model.trace import trace_id
 from hub.model.unit import Unit, assemble, key_of
 from hub.ocpi.modules import Interface
 from hub.ocpi.paging import CURSOR, LIMIT, LINK, TOTAL_COUNT, Cursor, read_cursor, read_page
-from hub.ocpi.parties import PartyId
 from hub.ocpi.status import INVALID_PARAMETER, OBJECT_NOT_FOUND, STORE_UNAVAILABLE, SUCCESS, Refusal
 from hub.routing.admit import url_owner
 from hub.routing.incoming import Incoming
 from hub.routing.open_keys import token_key
+from hub.routing.visible import visible_owners
 from hub.settings import Settings
 from hub.store import directed, marks, units, units_page
 from hub.store.directed import Inbox, InboxPart
@@ -187,16 +186,6 @@ async def _began(connection: Connection, question: _Question) -> datetime | None
 
 def _away() -> Refusal:
     return Refusal(STORE_UNAVAILABLE, STORE_UNAVAILABLE.message, retry_after_seconds=5)
-
-
-def visible_owners(directory: Directory, platform_id: str, viewer: PartyId) -> tuple[PartyId, ...]:
-    """The parties whose objects a party of this platform may see, folded."""
-    own = [entry.role for entry in directory.roles_of(viewer) if entry.platform_id == platform_id]
-    return tuple(
-        party
-        for party, entries in directory.by_party.items()
-        if any(directory.may_exchange(role, entry.role) for role in own for entry in entries)
-    )
 
 
 def _part(found: tuple[Unit, ...], evse_uid: str, connector_id: str | None) -> bytes | None:

@@ -56,12 +56,16 @@ class OutboundToken:
 
 @dataclass(frozen=True, slots=True)
 class PartyRole:
-    """One party in one role on one platform. A quarantined role is not routed and not shown (D-09)."""
+    """One party in one role on one platform. A quarantined role is not routed and not shown (D-09).
+
+    `since`: when its platform listed it, or an operator let it in; None where that was before anybody kept it.
+    """
 
     party: PartyId
     role: Role
     platform_id: str
     is_quarantined: bool = False
+    since: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -168,7 +168,7 @@ class DirectoryKeeper:
         roles: dict[str, list[PartyRole]] = defaultdict(list)
         for row in parties:
             party = PartyId(row["country_code"], row["party_id"])
-            entry = PartyRole(party, Role(row["role"]), row["platform_id"], row["is_quarantined"])
+            entry = PartyRole(party, Role(row["role"]), row["platform_id"], row["is_quarantined"], row["visible_since"])
             roles[row["platform_id"]].append(entry)
         urls: dict[str, dict[tuple[str, Interface], str]] = defaultdict(dict)
         for row in endpoints:

@@ -6,7 +6,7 @@ from platform p left join outbound_token o using (platform_id)
 
 -- name: parties
 -- Every role that a platform lists, quarantined ones included.
-select platform_id::text, country_code, party_id, role, is_quarantined
+select platform_id::text, country_code, party_id, role, is_quarantined, visible_since
 from party where is_listed
 order by country_code, party_id, role
 

@@ -27,7 +27,8 @@ order by party.role
 -- Bind a role to its platform; a role that the platform named unasked leaves quarantine (D-09).
 insert into party (platform_id, country_code, party_id, role, is_invited, is_listed) values ($1, $2, $3, $4, true, $5)
 on conflict (platform_id, country_code, party_id, role)
-do update set is_invited = true, is_quarantined = false, last_updated = now()
+do update set is_invited = true, is_quarantined = false, last_updated = now(),
+    visible_since = case when party.is_quarantined then now() else party.visible_since end
 
 -- name: drop_registration_tokens
 -- Token A that was given before opens nothing any more.

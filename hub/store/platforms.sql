@@ -50,11 +50,12 @@ where platform_id = $1 and is_listed and (country_code, party_id, role) not in (
 
 -- name: list_roles
 -- The roles of the list; one without an invitation is quarantined (D-09). A role that was listed before has not changed.
-insert into party (platform_id, country_code, party_id, role, business_details, is_quarantined, is_listed)
-select $1, country_code, party_id, role, business_details, true, true
+insert into party (platform_id, country_code, party_id, role, business_details, is_quarantined, is_listed, visible_since)
+select $1, country_code, party_id, role, business_details, true, true, now()
 from unnest($2::text[], $3::text[], $4::text[], $5::text[]) as given (country_code, party_id, role, business_details)
 on conflict (platform_id, country_code, party_id, role)
 do update set is_listed = true, business_details = excluded.business_details,
+    visible_since = case when party.is_listed then coalesce(party.visible_since, now()) else now() end,
     last_updated = case when party.is_listed then party.last_updated else now() end
 
 -- name: forget_unlisted

@@ -5,6 +5,7 @@ return of an object, so what exists all along while a caller pages is on exactly
 meanwhile. What appears behind the place reached is not on any page; it is younger than the crawl and was pushed or marked.
 """
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from datetime import datetime
 from itertools import groupby
@@ -21,12 +22,23 @@ SQL: Final = load_statements("units_page")
 
 @dataclass(frozen=True, slots=True)
 class View:
-    """What a viewer asks for: a module, the owners that it may see, and bounds on the newest clock of each tree."""
+    """What a viewer asks for: a module, the owners that it may see, and bounds on the newest clock of each tree.
+
+    An owner comes with the moment since when it is visible, None where it always was: one that became visible since `date_from`
+    is shown as if all that it holds had changed (D-26).
+    """
 
     module: str
-    owners: tuple[PartyId, ...]
+    owners: Mapping[PartyId, datetime | None]
     date_from: datetime | None
     date_to: datetime | None
+
+    @property
+    def new_owners(self) -> list[PartyId]:
+        """The owners who became visible since `date_from`."""
+        if self.date_from is None:
+            return []
+        return [owner for owner, since in self.owners.items() if since is not None and since >= self.date_from]
 
 
 @dataclass(frozen=True, slots=True)
@@ -60,5 +72,15 @@ async def moment_before(connection: Connection) -> datetime:
 
 
 def _view(view: View) -> tuple[Any, ...]:
-    codes = [owner.country_code for owner in view.owners]
-    return view.module, codes, [owner.party_id for owner in view.owners], view.date_from, view.date_to
+    return (
+        view.module,
+        *_columns(view.owners),
+        view.date_from,
+        view.date_to,
+        *_columns(view.new_owners),
+    )
+
+
+def _columns(owners: Iterable[PartyId]) -> tuple[list[str], list[str]]:
+    parties = list(owners)
+    return [party.country_code for party in parties], [party.party_id for party in parties]

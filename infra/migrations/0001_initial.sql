@@ -15,7 +15,8 @@ create table platform (
 );
 
 -- A party in one role. is_invited: bound to the invitation; a role that only the handshake named is quarantined (D-09).
--- is_listed: in the platform's latest credentials (or invited and not yet registered).
+-- is_listed: in the platform's latest credentials (or invited and not yet registered). visible_since: when it was listed first, listed
+-- anew or let out of quarantine; what its party holds became visible to others then, and what others hold to it (D-26).
 create table party (
     platform_id uuid not null references platform on delete cascade,
     country_code text not null,
@@ -25,6 +26,7 @@ create table party (
     is_invited boolean not null default false,
     is_quarantined boolean not null default false,
     is_listed boolean not null default true,
+    visible_since timestamptz,
     last_updated timestamptz not null default now(),
     primary key (platform_id, country_code, party_id, role)
 );

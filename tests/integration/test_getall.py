@@ -201,6 +201,32 @@ async def test_a_limit_over_the_hubs_own_is_cut_and_a_crawl_goes_on_while_object
     assert "next" not in second.links
 
 
+async def test_who_became_visible_since_the_date_is_shown_whole(hub: Hub, database_url: str) -> None:
+    await hub.pushed("PUT", "tariffs/T1", {"id": "T1", "last_updated": at(0)})
+    listed = "update party set visible_since = $1 where party_id = $2"
+    answers = {}
+    for party in ("CPO", "MSP"):
+        connection = await asyncpg.connect(database_url)
+        await connection.execute(listed, NOON + timedelta(minutes=20), party)
+        await connection.execute("update directory_version set version = version + 1")
+        await connection.close()
+        await hub.means.keeper.refresh()
+        asked = [
+            f"date_from={at(10)}",
+            f"date_from={at(20)}",
+            f"date_from={at(21)}",
+            f"date_from={at(10)}&date_to={at(0)}",
+        ]
+        answers[party] = [await hub.ask(f"tariffs?{query}") for query in asked]
+        connection = await asyncpg.connect(database_url)
+        await connection.execute("update party set visible_since = null")
+        await connection.close()
+
+    for pages in answers.values():
+        assert [page.ids for page in pages] == [["T1"], ["T1"], [], []]
+        assert [page.headers["X-Total-Count"] for page in pages] == ["1", "1", "0", "0"]
+
+
 async def test_bounds_hold_for_the_newest_clock_in_a_locations_tree(hub: Hub) -> None:
     connector = {"id": "1", "last_updated": at(0)}
     evse = {"uid": "E1", "status": "AVAILABLE", "connectors": [connector], "last_updated": at(0)}
