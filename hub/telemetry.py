@@ -36,6 +36,9 @@ PARTNER_CALLS: Final = Counter("hub_partner_calls", "Calls to partners, by modul
 PARTNER_SECONDS: Final = Histogram(
     "hub_partner_seconds", "Time of a call to a partner", ["module"], buckets=_LATENCY_BUCKETS
 )
+DIRECTED_PUSHES: Final = Counter(
+    "hub_directed_pushes", "Confirmed pushes to one party, by what was kept of them: held, noted or nothing", ["kept"]
+)
 OUTCOMES_DROPPED: Final = Counter("hub_outcomes_dropped", "Outcomes that found no room in the buffer")
 OUTCOMES_STORED: Final = Counter("hub_outcomes_stored", "Outcomes written by the ledger")
 STORE_BATCH_PUSHES: Final = Histogram(

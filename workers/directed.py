@@ -21,7 +21,7 @@ from hub.store import directed_notes
 from hub.store.directed import store_pushes
 from hub.store.directed_notes import Copy
 from hub.store.pool import Store
-from hub.telemetry import get_logger
+from hub.telemetry import DIRECTED_PUSHES, get_logger
 from workers.planning import STORE_SECONDS
 
 log = get_logger(__name__)
@@ -54,6 +54,7 @@ class Directed:
     async def keep(self, made: Plan, destination: Destination) -> None:
         """Take a push that its receiver has confirmed; returns as soon as its caller may be told."""
         if len(self._waiting) >= _MOST_WAITING:
+            DIRECTED_PUSHES.labels("nothing").inc()
             log.error("directed.not_kept", correlation_id=made.parsed.envelope.correlation_id, error="too many wait")
             return
         entry = _Confirmed(made, destination, time.monotonic(), asyncio.Event())
@@ -89,6 +90,7 @@ class Directed:
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
             except Exception:
+                DIRECTED_PUSHES.labels("nothing").inc(len(batch))
                 log.exception("directed.not_kept", count=len(batch))
             del self._waiting[: len(batch)]
             for entry in batch:
@@ -96,12 +98,14 @@ class Directed:
 
     async def _write(self, batch: list[_Confirmed]) -> None:
         now = time.monotonic()
-        pushes, copies = [], []
+        pushes, copies, unnamed = [], [], 0
         for entry in batch:
             parsed = entry.made.parsed
             if parsed.envelope.module in DIRECTED_MODULES:
                 push = directed_push(parsed, entry.destination)
-                if push is not None:
+                if push is None:
+                    unnamed += 1
+                else:
                     pushes.append(push)
             elif (found := directed_copy(parsed, entry.destination)) is not None:
                 copies.append(Copy(*found, now - entry.at))
@@ -111,3 +115,7 @@ class Directed:
         if copies:
             async with self._store.connection() as connection:
                 await directed_notes.note(connection, copies)
+        held = sum(push.key not in refused for push in pushes)
+        DIRECTED_PUSHES.labels("held").inc(held)
+        DIRECTED_PUSHES.labels("noted").inc(len(copies))
+        DIRECTED_PUSHES.labels("nothing").inc(unnamed + len(pushes) - held)
