@@ -2,7 +2,8 @@
 
 It looks at platforms and concludes (`Looks`), and sends the ClientInfo objects that this and everything else that changes a
 status leads to (`Telling`). It alone changes whether a platform counts as online; a handshake that succeeds does so too. Both
-work by leases in Postgres, so any number of these processes may run; one that dies delays what it held by three seconds.
+work by leases in Postgres, so any number of these processes may run; what one that dies held, another begins anew within
+four seconds.
 
 Rules HC-*, AM-37, AM-39; decisions D-08, D-10, D-18, D-26.
 """

@@ -5,9 +5,9 @@ between, after a restart too. A viewer that connects anew is told everything. On
 PUT after the other to the same URL (AM-37), the latest change first, and stops when the directory changes, to compare again.
 
 A PUT whose answer is lost is sent again. A viewer that refuses one with an OCPI code is asked again at the next change only.
-A new party's CONNECTED is on its way within milliseconds of its registration. Only fills wait for it: a receiver is not marked for
-an owner's objects before it has taken the ClientInfo of that owner (`workers.sync_fills`, D-26). What an owner pushes to all in its
-first moments, and what a receiver that returns has missed, may arrive before the ClientInfo that changed meanwhile (AM-18).
+A new party's CONNECTED is on its way within milliseconds of its registration. Only fills wait for it: a receiver is not marked
+for an owner's objects before it has taken the ClientInfo of that owner (`workers.sync_fills`, D-26). What an owner pushes to all
+in its first moments, and what a receiver that returns has missed, may arrive before a ClientInfo that changed meanwhile (AM-18).
 
 Rules HC-01, HC-03 … HC-05, HC-07, HC-19, HC-20, AM-37; decisions D-18, D-26.
 """
