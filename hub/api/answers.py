@@ -7,6 +7,7 @@ import uuid
 from collections.abc import Mapping
 from dataclasses import dataclass
 from datetime import UTC, datetime
+from functools import cache
 from typing import Any, Self
 
 from starlette.responses import Response
@@ -16,6 +17,7 @@ from hub.ocpi.parties import PartyId
 from hub.ocpi.status import Refusal, Status, body
 
 JSON = "application/json"
+_WITHOUT_LENGTH = frozenset({204, 304})
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,14 +49,28 @@ def answer(
     headers: Mapping[str, str] | None = None,
 ) -> Response:
     """An answer that the hub itself makes."""
-    response = Response(body(status, datetime.now(UTC), message=message, data=data), status.http, media_type=JSON)
-    response.raw_headers.extend(raw_headers({**ids.headers(), **(headers or {})}))
-    return response
+    content = body(status, datetime.now(UTC), message=message, data=data)
+    return Answered(status.http, {"Content-Type": JSON, **ids.headers(), **(headers or {})}, content)
 
 
-def raw_headers(headers: Mapping[str, str]) -> list[tuple[bytes, bytes]]:
-    """Headers as ASGI sends them. Values are text of any script, a partner's own: they leave as UTF-8, as they came."""
-    return [(name.lower().encode("ascii"), value.encode()) for name, value in headers.items()]
+class Answered(Response):
+    """A response with exactly these headers and its length.
+
+    Their values are text of any script, a partner's own: they leave as UTF-8, as they came.
+    """
+
+    def __init__(self, http_status: int, headers: Mapping[str, str], content: bytes) -> None:
+        self.status_code = http_status
+        self.body = content
+        self.background = None
+        self.raw_headers = [(_raw_name(name), value.encode()) for name, value in headers.items()]
+        if http_status not in _WITHOUT_LENGTH:
+            self.raw_headers.append((b"content-length", b"%d" % len(content)))
+
+
+@cache
+def _raw_name(name: str) -> bytes:
+    return name.lower().encode("ascii")
 
 
 def refuse(refusal: Refusal, ids: MessageIds, *, headers: Mapping[str, str] | None = None) -> Response:

@@ -16,7 +16,7 @@ import msgspec
 from starlette.responses import Response
 from starlette.types import Receive, Scope, Send
 
-from hub.api.answers import MessageIds, answer, from_hub, raw_headers, refuse
+from hub.api.answers import Answered, MessageIds, answer, from_hub, refuse
 from hub.api.auth import Caller, Gate
 from hub.api.body import ClientGone, read_whole
 from hub.errors import LogUnavailable
@@ -142,8 +142,9 @@ class Ingress:
         _received(request.module, incoming.scenario.value).inc()
         if incoming.deviations:
             DEVIATIONS.labels(request.module).inc(incoming.deviations)
-        with _seconds(incoming.scenario.value).time():
-            return await self._carry_out(request, incoming)
+        response = await self._carry_out(request, incoming)
+        _seconds(incoming.scenario.value).observe(time.time() - received_at)
+        return response
 
     async def _carry_out(self, request: Request, incoming: Incoming) -> Response:
         local = self._local.get(incoming.scenario)
@@ -328,9 +329,8 @@ def _examine(request: Request, found: tuple[Match, Operation]) -> Incoming | Ref
 def _relayed(reply: Reply, ids: MessageIds, requester: PartyId) -> Response:
     headers = dict(reply.headers)
     answered_by = PartyId.parse(headers.pop("from"))
-    response = Response(reply.body, reply.http_status)
-    response.raw_headers.extend(raw_headers({**headers, **ids.headers(), **routing_headers(requester, answered_by)}))
-    return response
+    headers |= {**ids.headers(), **routing_headers(requester, answered_by)}
+    return Answered(reply.http_status, headers, reply.body)
 
 
 def _unavailable(status: Any) -> Refusal:

@@ -27,33 +27,33 @@ _outcome_decoder = msgspec.json.Decoder(Outcome)
 
 def encode(envelope: Envelope) -> Headers:
     """The record headers of an envelope; its value is `envelope.body`."""
-    fields = {
-        _VERSION: str(ENVELOPE_VERSION),
-        "version": envelope.version,
-        "module": envelope.module,
-        "interface": envelope.interface.value,
-        "method": envelope.method,
-        "tail": envelope.tail,
-        "query": envelope.query,
-        "scenario": envelope.scenario.value,
-        "platform": envelope.platform_id,
-        "from": str(envelope.from_party),
-        "to": str(envelope.to_party) if envelope.to_party else "",
-        "request-id": envelope.request_id,
-        "correlation-id": envelope.correlation_id,
-        "content-type": envelope.content_type,
-        "received-at": str(envelope.received_at),
-    }
+    fields = [
+        (_VERSION, b"%d" % ENVELOPE_VERSION),
+        ("version", envelope.version.encode()),
+        ("module", envelope.module.encode()),
+        ("interface", envelope.interface.encode()),
+        ("method", envelope.method.encode()),
+        ("tail", envelope.tail.encode()),
+        ("query", envelope.query.encode()),
+        ("scenario", envelope.scenario.encode()),
+        ("platform", envelope.platform_id.encode()),
+        ("from", str(envelope.from_party).encode()),
+        ("to", str(envelope.to_party).encode() if envelope.to_party else b""),
+        ("request-id", envelope.request_id.encode()),
+        ("correlation-id", envelope.correlation_id.encode()),
+        ("content-type", envelope.content_type.encode()),
+        ("received-at", b"%d" % envelope.received_at),
+    ]
     if envelope.nonce:
-        fields |= {
-            _NONCE: envelope.nonce,
-            "reply-partition": str(envelope.reply_partition),
-            "start-by": str(envelope.start_by),
-            "deadline": str(envelope.deadline),
-        }
+        fields += [
+            (_NONCE, envelope.nonce.encode()),
+            ("reply-partition", b"%d" % envelope.reply_partition),
+            ("start-by", b"%d" % envelope.start_by),
+            ("deadline", b"%d" % envelope.deadline),
+        ]
     if envelope.traceparent:
-        fields["traceparent"] = envelope.traceparent
-    return [(name, value.encode()) for name, value in fields.items()]
+        fields.append(("traceparent", envelope.traceparent.encode()))
+    return fields
 
 
 def decode(record: Record) -> Envelope:

@@ -4,7 +4,7 @@ import asyncio
 import contextlib
 from collections.abc import Iterable, Mapping, Sequence
 from functools import partial
-from typing import Any
+from typing import Any, Final
 
 from aiokafka import AIOKafkaProducer
 from aiokafka.errors import KafkaError, KafkaTimeoutError, MessageSizeTooLargeError
@@ -14,6 +14,8 @@ from hub.messaging.records import LARGEST_FETCH_BYTES
 from hub.telemetry import get_logger
 
 log = get_logger(__name__)
+
+_CONNECT_SECONDS: Final = 3.0
 
 
 class Producer:
@@ -89,10 +91,12 @@ class Producer:
     ) -> "asyncio.Future[Any]":
         """Hand over one record; the future tells whether the broker holds it, and nobody need look at it.
 
+        It waits for room, and for a producer that is made anew, for a few seconds at most.
+
         Raises:
             LogUnavailable: it could not be handed over.
         """
-        producer = self._producer or await self._connected()
+        producer = self._producer or await self._connected_in_time()
         try:
             acknowledged: asyncio.Future[Any] = await producer.send(
                 topic, value, key=key, headers=headers, partition=partition
@@ -157,6 +161,13 @@ class Producer:
             await producer.stop()
             raise
         self._producer = producer
+
+    async def _connected_in_time(self) -> AIOKafkaProducer:
+        try:
+            async with asyncio.timeout(_CONNECT_SECONDS):
+                return await self._connected()
+        except TimeoutError as error:
+            raise LogUnavailable("the Kafka producer is not connected") from error
 
     async def _connected(self) -> AIOKafkaProducer:
         """The producer; one that had to be given up while the broker was away is made anew."""

@@ -104,17 +104,13 @@ class Rpc:
     async def _produce(self, envelope: Envelope, key: bytes, bulk: bool) -> "asyncio.Future[Any]":
         """Hand the request over; its reply tells sooner than the broker's own word that it was taken."""
         spec = BULK_REQUESTS if bulk else REQUESTS
-        try:
-            async with asyncio.timeout(_seconds_until(envelope.start_by)):
-                return await self._producer.begin(
-                    self._topics.name(spec),
-                    value=envelope.body,
-                    key=key,
-                    partition=crc32(key) % self._topics.partitions(spec),
-                    headers=encode(envelope),
-                )
-        except TimeoutError as error:
-            raise LogUnavailable("Kafka did not take the request in time") from error
+        return await self._producer.begin(
+            self._topics.name(spec),
+            value=envelope.body,
+            key=key,
+            partition=crc32(key) % self._topics.partitions(spec),
+            headers=encode(envelope),
+        )
 
     async def _at_the_end(self, spec: TopicSpec) -> AIOKafkaConsumer:
         partition = TopicPartition(self._topics.name(spec), self._slot % self._topics.partitions(spec))

@@ -4,6 +4,7 @@ Source: OCPI 2.2.1, types § CiString, § Role; transport_and_format, Message Ro
 """
 
 from enum import StrEnum
+from functools import lru_cache
 from typing import NamedTuple, Self
 
 
@@ -16,7 +17,7 @@ class PartyId(NamedTuple):
     @property
     def folded(self) -> "PartyId":
         """The same party in upper case, the form of every key."""
-        return PartyId(self.country_code.upper(), self.party_id.upper())
+        return _folded(self)
 
     @classmethod
     def parse(cls, text: str) -> Self:
@@ -43,6 +44,11 @@ class PartyId(NamedTuple):
 
     def __str__(self) -> str:
         return f"{self.country_code}/{self.party_id}"
+
+
+@lru_cache(maxsize=10_000)
+def _folded(party: PartyId) -> PartyId:
+    return PartyId(party.country_code.upper(), party.party_id.upper())
 
 
 class Role(StrEnum):

@@ -75,7 +75,7 @@ _encoder = msgspec.json.Encoder()
 
 def timestamp(now: datetime) -> str:
     """An OCPI DateTime in UTC with whole seconds and a final `Z`."""
-    return now.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%SZ")
+    return now.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="seconds") + "Z"
 
 
 def body(status: Status, now: datetime, *, message: str | None = None, data: Any = None) -> bytes:
