@@ -17,7 +17,8 @@ from hub.model.unit import UnitKey
 from hub.store import directed_notes
 from hub.store.directed_notes import Copy
 from hub.store.pool import Connection, Store
-from workers.attempts import Attempted, Reading, is_unknown
+from workers.attempts import Attempted, is_unknown
+from workers.readings import Reading
 
 _KEPT_SECONDS: Final = 2.0
 

@@ -30,13 +30,14 @@ from hub.store import marks, receivers
 from hub.store.receivers import Load
 from hub.telemetry import DELIVERIES, DELIVERIES_COALESCED, PARTNER_SECONDS, get_logger
 from workers.app import WorkerContext
-from workers.attempts import Attempted, Reading, attempt, is_unknown, read, refusal
+from workers.attempts import Attempted, attempt, is_unknown, refusal
 from workers.catchup import catch_up
 from workers.copies import Copies
 from workers.evidence import Evidence
 from workers.lines import Line
 from workers.missed import MissedWriter
 from workers.push_outcomes import delivery_outcome
+from workers.readings import Reading, Readings
 from workers.receivers import Receivers
 
 log = get_logger(__name__)
@@ -84,6 +85,7 @@ class Deliveries:
         self._tasks: set[asyncio.Task[None]] = set()
         self._writer = MissedWriter(context.store)
         self._copies = Copies(context.store)
+        self._readings = Readings(context.store, self._spawn)
         self._refused: set[tuple[Receiver, UnitKey]] = set()
         self._being_stored: Mapping[int, range] = {}
         self._offered = asyncio.Event()
@@ -339,7 +341,7 @@ class Deliveries:
     async def _read(self, line: Line, entry: Entry) -> Reading:
         """The current state; what it shows is offered to the lane before it is sent."""
         with_marks = line.has_marks or entry.place is None
-        made = await read(self._context.store, line.receiver, entry, with_marks=with_marks)
+        made = await self._readings.read(line.receiver, entry, with_marks=with_marks)
         offsets = {unit.offset for unit in made.found if unit.epoch == self._log_epoch}
         shown = self._being_stored.values()
         if any(offset in stored for stored in shown for offset in offsets):

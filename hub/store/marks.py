@@ -67,11 +67,22 @@ async def read_next(
     return [Mark(UnitKey(*tuple(row)[:5]), row["since"], row["marking"]) for row in rows]
 
 
-async def of_tree(connection: Connection, receiver: Receiver, root: UnitKey) -> tuple[list[Seen], bool]:
-    """The markings on an object and its parts, to be read before their state; and whether a marked copy is the receiver's own."""
-    rows = await connection.fetch(SQL["of_tree"], *columns(receiver), *root[:4])
-    seen = [Seen(receiver, root._replace(evse_uid=row["evse_uid"]), row["marking"]) for row in rows]
-    return seen, bool(rows) and rows[0]["is_directed"]
+async def of_trees(
+    connection: Connection, trees: Sequence[tuple[Receiver, UnitKey]]
+) -> dict[tuple[Receiver, UnitKey], tuple[list[Seen], bool]]:
+    """For receivers and objects that have marks: those on the object and its parts, to be read before their state.
+
+    And whether a marked copy is the receiver's own.
+    """
+    if not trees:
+        return {}
+    places = [(*columns(receiver), *root[:4]) for receiver, root in trees]
+    found: dict[tuple[Receiver, UnitKey], tuple[list[Seen], bool]] = {}
+    for row in await connection.fetch(SQL["of_trees"], *([place[number] for place in places] for number in range(7))):
+        receiver, root = tree = trees[row["number"] - 1]
+        seen, _ = found.setdefault(tree, ([], row["is_directed"]))
+        seen.append(Seen(receiver, root._replace(evse_uid=row["evse_uid"]), row["marking"]))
+    return found
 
 
 async def waiting(

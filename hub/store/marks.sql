@@ -29,16 +29,17 @@ where platform_id = $1 and country_code = $2 and party_id = $3 and log_partition
 order by since, marking
 limit $7
 
--- name: of_tree
--- The marks of one receiver ($1 to $3) on an object ($4 to $7) and its parts; whether it has a copy of the object of its own (D-04).
-select evse_uid, marking, exists (
+-- name: of_trees
+-- The marks of receivers ($1 to $3) on objects ($4 to $7) and their parts; whether one has a copy of the object of its own (D-04).
+select asked.number, dirty_mark.evse_uid, dirty_mark.marking, exists (
     select from directed_note
-    where platform_id = $1 and country_code = $2 and party_id = $3
-          and module = $4 and owner_country_code = $5 and owner_party_id = $6 and object_id = $7
+    where (platform_id, country_code, party_id, module, owner_country_code, owner_party_id, object_id)
+          = (asked.platform_id, asked.country_code, asked.party_id, asked.module, asked.owner_country_code,
+             asked.owner_party_id, asked.object_id)
 ) as is_directed
-from dirty_mark
-where platform_id = $1 and country_code = $2 and party_id = $3
-      and module = $4 and owner_country_code = $5 and owner_party_id = $6 and object_id = $7
+from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[]) with ordinality
+    as asked (platform_id, country_code, party_id, module, owner_country_code, owner_party_id, object_id, number)
+join dirty_mark using (platform_id, country_code, party_id, module, owner_country_code, owner_party_id, object_id)
 
 -- name: waiting
 -- Which of these receivers ($1 to $3) have marks in these partitions ($4) that may be sent now.

@@ -1,6 +1,7 @@
 """The units in Postgres: read under lock, changed by the rules of `hub.model.change`, written in bulk behind the same guard."""
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
+from itertools import groupby
 from typing import Any, Final
 
 import asyncpg
@@ -115,23 +116,22 @@ async def _remove(connection: Connection, removed: Mapping[UnitKey, Position]) -
         )
 
 
-async def read_current(connection: Connection, key: UnitKey) -> tuple[Unit, ...]:
-    """What the current state of a unit is made of: a root with its parts, or one EVSE; empty where there is nothing."""
-    if not key.evse_uid:
-        return await read_root(connection, key)
-    unit = await readunit_of(connection, key)
-    return () if unit is None else (unit,)
+async def read_current(connection: Connection, keys: Collection[UnitKey]) -> dict[UnitKey, tuple[Unit, ...]]:
+    """What the current states of units are made of: of a root it and its parts, or one EVSE; a key that is not held is absent."""
+    roots, parts = [key for key in keys if not key.evse_uid], [key for key in keys if key.evse_uid]
+    found: dict[UnitKey, tuple[Unit, ...]] = {}
+    if roots:
+        rows = map(unit_of, await connection.fetch(SQL["read_roots"], *_columns(roots)[:4]))
+        found |= {root: tuple(tree) for root, tree in groupby(rows, lambda unit: unit.key.root)}
+    if parts:
+        for unit in map(unit_of, await connection.fetch(SQL["read_units"], *_columns(parts))):
+            found[unit.key] = (unit,)
+    return found
 
 
 async def read_root(connection: Connection, root: UnitKey) -> tuple[Unit, ...]:
     """A root with its parts; the root, where there is one, is first."""
     return tuple(unit_of(row) for row in await connection.fetch(SQL["read_root"], *root[:4]))
-
-
-async def readunit_of(connection: Connection, key: UnitKey) -> Unit | None:
-    """One unit, or None."""
-    row = await connection.fetchrow(SQL["read_unit"], *key)
-    return None if row is None else unit_of(row)
 
 
 def _columns(keys: Sequence[UnitKey]) -> tuple[list[str], ...]:

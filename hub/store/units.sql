@@ -48,9 +48,18 @@ from unit
 where module = $1 and country_code = $2 and party_id = $3 and object_id = $4
 order by evse_uid <> '', unit_id
 
--- name: read_unit
--- One unit.
-select module, country_code, party_id, object_id, evse_uid, raw, last_updated, clock, is_incomplete,
+-- name: read_roots
+-- Roots ($1 to $4) with their parts, each root first, the parts in the order in which they came.
+select unit.module, unit.country_code, unit.party_id, unit.object_id, evse_uid, raw, last_updated, clock, is_incomplete,
        log_epoch, log_partition, log_offset, evses_offset, platform_id::text, tail, query
-from unit
-where module = $1 and country_code = $2 and party_id = $3 and object_id = $4 and evse_uid = $5
+from unnest($1::text[], $2::text[], $3::text[], $4::text[]) with ordinality
+    as asked (module, country_code, party_id, object_id, number)
+join unit using (module, country_code, party_id, object_id)
+order by asked.number, evse_uid <> '', unit_id
+
+-- name: read_units
+-- Units by key.
+select unit.module, unit.country_code, unit.party_id, unit.object_id, unit.evse_uid, raw, last_updated, clock, is_incomplete,
+       log_epoch, log_partition, log_offset, evses_offset, platform_id::text, tail, query
+from unnest($1::text[], $2::text[], $3::text[], $4::text[], $5::text[]) as asked (module, country_code, party_id, object_id, evse_uid)
+join unit using (module, country_code, party_id, object_id, evse_uid)
