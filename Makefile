@@ -6,7 +6,7 @@ BIN := $(VENV)/bin
 UV := $(shell command -v uv 2>/dev/null || echo .uv/bin/uv)
 FEEDS ?= ../shared/data
 
-.PHONY: help demo test test-feeds conformance bench lint up lock clean
+.PHONY: help demo test test-feeds conformance mutants bench lint up lock clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /	/'
@@ -23,6 +23,9 @@ test-feeds: $(VENV)/.ready ## push real feeds through the hub: make test-feeds F
 
 conformance: $(VENV)/.ready ## play OCPI's rules against a hub; prints them, writes .conformance/rules.json and junit.xml
 	CONFORMANCE_TABLE=.conformance/rules.json $(BIN)/python -m pytest -q tests/conformance --junitxml=.conformance/junit.xml
+
+mutants: $(VENV)/.ready ## put known faults into copies of the hub; the conformance suite has to find each
+	$(BIN)/python -m tests.conformance.mutants $(MUTANTS)
 
 bench: $(VENV)/.ready ## measure a whole hub here, in ten minutes: make bench BENCH=--quick
 	$(BIN)/python -m tests.load.bench $(BENCH)

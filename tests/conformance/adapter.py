@@ -9,6 +9,7 @@ import contextlib
 import importlib
 import json
 import os
+import re
 import sys
 import uuid
 from collections.abc import AsyncIterator, Callable, Sequence
@@ -71,8 +72,8 @@ class Operator(Protocol):
         """Let a suspended platform in again."""
         ...
 
-    async def rotate(self, platform_id: str) -> None:
-        """Renew the tokens that the hub and a platform have of each other."""
+    async def rotate(self, platform_id: str) -> str:
+        """Renew the tokens that the hub and a platform have of each other; a new token A where it is not registered."""
         ...
 
 
@@ -94,7 +95,7 @@ class OwnHub:
     async def connect(self, versions_url: str, token: str, party: str, roles: Sequence[str]) -> str:
         body = {"url": versions_url, "token": token, "party": party, "roles": list(roles)}
         made = await self._do("/platforms", body, must=False)
-        return str(made.get("platform_id") or "")
+        return str(made["platform"]["platform_id"]) if "platform" in made else ""
 
     async def suspend(self, platform_id: str) -> None:
         await self._do(f"/platforms/{platform_id}/suspend")
@@ -102,8 +103,9 @@ class OwnHub:
     async def resume(self, platform_id: str) -> None:
         await self._do(f"/platforms/{platform_id}/resume")
 
-    async def rotate(self, platform_id: str) -> None:
-        await self._do(f"/platforms/{platform_id}/rotate-token")
+    async def rotate(self, platform_id: str) -> str:
+        made = await self._do(f"/platforms/{platform_id}/rotate-token")
+        return made.get("token") or ""
 
     async def _do(self, path: str, body: Any = None, *, must: bool = True) -> dict[str, Any]:
         async with self._session.post(f"{self._admin_url}{path}", json=body, headers=self._headers) as answer:
@@ -153,7 +155,7 @@ async def _borrowed_stores() -> dict[str, str]:
     finally:
         await connection.close()
     return {
-        "HUB_POSTGRES_URL": found["postgres_url"].replace("/hub?", f"/{name}?", 1),
+        "HUB_POSTGRES_URL": re.sub(r"(//[^/]*/)[^?]*", rf"\g<1>{name}", found["postgres_url"], count=1),
         "HUB_KAFKA_BOOTSTRAP": found["kafka_bootstrap"],
         "HUB_TOPIC_PREFIX": f"{name}.",
     }

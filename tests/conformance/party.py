@@ -29,6 +29,11 @@ def new_id() -> str:
     return str(uuid.uuid4())
 
 
+def new_token(party: str) -> str:
+    """A token that a party makes."""
+    return f"{party.replace('/', '-')}~{uuid.uuid4().hex[:12]}"
+
+
 def pair(side: str, party: str | None) -> dict[str, str]:
     """The routing headers of one side; party as `NL/ABC`."""
     if party is None:
@@ -158,13 +163,15 @@ class Platform:
         self.roles = roles
         self.party = roles[0].party
         self.offers = (*offers, ("hubclientinfo", "RECEIVER"))
-        self.token_b = f"{roles[0].party.replace('/', '-')}~{uuid.uuid4().hex[:12]}"
+        self.token_b = new_token(self.party)
         self.token = ""
         self.platform_id = ""
         self.received: list[Received] = []
         self.hub_endpoints: dict[tuple[str, str], str] = {}
         self.versions: list[dict[str, str]] | None = None
         self.details: dict[str, Any] | None = None
+        self.paths: dict[tuple[str, str], Reply] = {}
+        """What is answered at a method and path, whoever asks: `("POST", "/ocpi/2.2.1/credentials")`."""
         self.wants = ""
         """The only Authorization value that it takes; any if empty."""
         self.url = ""
@@ -306,11 +313,24 @@ class Platform:
         if scripted:
             return scripted.pop(0) if len(scripted) > 1 else scripted[0]
         path = entry.target.partition("?")[0]
+        if (entry.method, path) in self.paths:
+            return self.paths[entry.method, path]
+        if path == f"{BASE}/credentials":
+            return self._exchange(entry)
         if path == "/ocpi/versions":
             return reply(data=self.versions or [{"version": "2.2.1", "url": f"{self.url}{BASE}"}])
         if path == BASE:
             return reply(data=self.details or self._describe())
         return _usual(entry)
+
+    def _exchange(self, entry: Received) -> Reply:
+        """Take the hub's credentials, and give new ones of its own."""
+        if entry.method == "DELETE":
+            return reply()
+        self.token = entry.json["token"]
+        if entry.method == "PUT":
+            self.token_b = new_token(self.party)
+        return reply(data=self.credentials())
 
     def _describe(self) -> dict[str, Any]:
         own = {"identifier": "credentials", "role": "SENDER", "url": f"{self.url}{BASE}/credentials"}
