@@ -169,6 +169,7 @@ class Incomplete:
             content_type="application/json",
             received_at=int(time.time() * 1000),
             body=found.body,
+            known=lacking.known,
         )
         await self._context.durable.send(
             self._context.topics.name(PUSHES),

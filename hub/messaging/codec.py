@@ -11,6 +11,7 @@ from hub.errors import UndecodableRecord, UnknownEnvelopeVersion
 from hub.messaging.records import Record
 from hub.model.envelope import ENVELOPE_VERSION, Envelope, Reply, Scenario
 from hub.model.outcome import Outcome
+from hub.model.unit import Place
 from hub.ocpi.modules import Interface
 from hub.ocpi.parties import PartyId
 
@@ -19,6 +20,8 @@ Headers = list[tuple[str, bytes]]
 _VERSION: Final = "envelope"
 _NONCE: Final = "nonce"
 _STATUS: Final = "http-status"
+_KNOWN_EPOCH: Final = "known-epoch"
+_KNOWN_OFFSET: Final = "known-offset"
 _ANSWER_PREFIX: Final = "h:"
 
 _outcome_encoder = msgspec.json.Encoder()
@@ -53,6 +56,8 @@ def encode(envelope: Envelope) -> Headers:
         ]
     if envelope.traceparent:
         fields.append(("traceparent", envelope.traceparent.encode()))
+    if envelope.known is not None:
+        fields += [(_KNOWN_EPOCH, envelope.known.epoch.encode()), (_KNOWN_OFFSET, b"%d" % envelope.known.offset)]
     return fields
 
 
@@ -99,6 +104,7 @@ def _envelope(fields: dict[str, str], body: bytes) -> Envelope:
         start_by=int(fields.get("start-by", 0)),
         deadline=int(fields.get("deadline", 0)),
         traceparent=fields.get("traceparent", ""),
+        known=Place(fields[_KNOWN_EPOCH], int(fields[_KNOWN_OFFSET])) if _KNOWN_EPOCH in fields else None,
     )
 
 

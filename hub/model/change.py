@@ -15,7 +15,7 @@ from urllib.parse import quote
 
 import msgspec
 
-from hub.model.unit import EVSES, LOCATIONS, Level, Unit, UnitKey, evse_key, newest_clock
+from hub.model.unit import EVSES, LOCATIONS, Level, Place, Unit, UnitKey, evse_key, newest_clock
 from hub.ocpi.patch import Members, Slices, merge, read_members, replace_in_list, write_list, write_members
 from hub.ocpi.types import parse_datetime
 
@@ -42,6 +42,9 @@ class Change:
 
     A Location's EVSEs stand in `evses`, None where the push says nothing about them; its own members keep an empty list in
     their place. `tail` and `query` are those of the target's URL, raw. `accepts_stale`: its sender's old clocks count (D-11).
+
+    `known` stands in what the hub fetched: the last record applied to the object before its owner was asked. What came later is
+    newer than what was fetched.
     """
 
     target: UnitKey
@@ -54,6 +57,7 @@ class Change:
     tail: str = ""
     query: str = ""
     accepts_stale: bool = False
+    known: Place | None = None
 
     @classmethod
     def of(
@@ -68,6 +72,7 @@ class Change:
         tail: str = "",
         query: str = "",
         accepts_stale: bool = False,
+        known: Place | None = None,
     ) -> "Change":
         """The change of a request.
 
@@ -82,7 +87,7 @@ class Change:
                 members = {**members, EVSES: _NO_EVSES}
             elif method == "PUT":
                 evses = []
-        return cls(target, level, method, members, evses, platform_id, connector_id, tail, query, accepts_stale)
+        return cls(target, level, method, members, evses, platform_id, connector_id, tail, query, accepts_stale, known)
 
     @property
     def is_whole(self) -> bool:
@@ -184,12 +189,13 @@ def apply(change: Change, position: Position, state: State) -> Applied:
 def _sending(change: Change, results: set[Result], *, is_loose: bool) -> Sending:
     """What receivers get: the original bytes where they are the newest state, else the current one, or nothing.
 
-    A patch that is read again may stand for an earlier record whose place it took, so its bytes alone do not say all.
+    A patch that is read again may stand for an earlier record whose place it took, so its bytes alone do not say all. What was
+    fetched and left a later patch as it is is older than that: it is fetched again.
     """
     if results <= {Result.STALE, Result.REPEATED}:
         return Sending.NOTHING
     if is_loose:
-        return Sending.RAW
+        return Sending.RAW if change.known is None else Sending.NOTHING
     if results & {Result.STALE, Result.SUPERSEDED} or (Result.REDELIVERED in results and not change.is_whole):
         return Sending.CURRENT
     return Sending.RAW
@@ -217,7 +223,7 @@ def _apply_parts(change: Change, position: Position, state: State) -> tuple[Resu
         )
         results.append(_apply_part(part, position, state, floor))
     if first not in {Result.STALE, Result.SUPERSEDED}:
-        results += _replace_evses(change.target, named, position, state)
+        results += _replace_evses(change, named, position, state)
     return tuple(results)
 
 
@@ -237,13 +243,14 @@ def _floor(first: Result, before: Unit | None) -> datetime | None:
     return _EVER if first is Result.SUPERSEDED else None
 
 
-def _replace_evses(root: UnitKey, named: Collection[UnitKey], position: Position, state: State) -> list[Result]:
+def _replace_evses(change: Change, named: Collection[UnitKey], position: Position, state: State) -> list[Result]:
     """EVSEs that a Location no longer names go, unless a later record made them."""
     results = []
+    root = change.target
     for unit in state.evses(root):
         if unit.key in named:
             continue
-        if _is_later(unit, position):
+        if _is_later(unit, position) or _came_meanwhile(unit, change, position):
             results.append(Result.SUPERSEDED)
         else:
             state.remove(unit.key, position)
@@ -258,6 +265,14 @@ def _is_later(unit: Unit, position: Position) -> bool:
     return unit.epoch == position.epoch and unit.offset > position.offset
 
 
+def _came_meanwhile(unit: Unit, change: Change, position: Position) -> bool:
+    """Whether a unit was pushed after its owner had been asked for what the change holds."""
+    known = change.known
+    if known is None or unit.epoch != position.epoch:
+        return False
+    return unit.epoch != known.epoch or unit.offset > known.offset
+
+
 def _apply_part(change: Change, position: Position, state: State, floor: datetime | None = None) -> Result:
     """Apply to one unit, behind the guard. `floor`: what is not held and older than this was left out by a newer push."""
     key = change.target
@@ -270,6 +285,12 @@ def _apply_part(change: Change, position: Position, state: State, floor: datetim
         return Result.REPEATED if held is not None and held.is_tombstone else Result.APPLIED
     own = parse_datetime(_text(change.members, "last_updated")) or position.appended_at
     clock = min(own, position.appended_at)
+    if (
+        held is not None
+        and _came_meanwhile(held, change, position)
+        and not (held.is_incomplete and clock >= held.clock)
+    ):
+        return Result.SUPERSEDED
     oldest = _oldest_allowed(change, held, floor)
     if oldest is not None and clock < oldest and not (change.accepts_stale and floor is None):
         return Result.STALE

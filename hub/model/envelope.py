@@ -8,6 +8,7 @@ from enum import StrEnum
 
 import msgspec
 
+from hub.model.unit import Place
 from hub.ocpi.modules import Interface
 from hub.ocpi.parties import PartyId
 
@@ -33,7 +34,8 @@ class Envelope(msgspec.Struct, frozen=True):
     """One request of a functional module.
 
     `tail` and `query` are raw, as received. `to_party` is None where the caller named nobody or the hub. `nonce`,
-    `reply_partition`, `start_by` and `deadline` are empty or 0 in a push that nobody waits for.
+    `reply_partition`, `start_by` and `deadline` are empty or 0 in a push that nobody waits for. `known` stands only in what the
+    hub itself fetched from an owner: the last record that was applied to the object before it asked.
     """
 
     version: str
@@ -56,6 +58,7 @@ class Envelope(msgspec.Struct, frozen=True):
     start_by: int = 0
     deadline: int = 0
     traceparent: str = ""
+    known: Place | None = None
 
 
 class Reply(msgspec.Struct, frozen=True):

@@ -24,6 +24,13 @@ EMPTY_UID: Final = " "
 """The evse_uid of an EVSE whose uid is empty: '' is the Location itself."""
 
 
+class Place(NamedTuple):
+    """A record's place in the log of its object; offsets of one epoch compare."""
+
+    epoch: str
+    offset: int
+
+
 class UnitKey(NamedTuple):
     """The folded key of a unit; `evse_uid` is '' for a root object."""
 

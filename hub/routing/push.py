@@ -49,6 +49,7 @@ def read_push(envelope: Envelope, *, accepts_stale: bool = False) -> Change:
             tail="/".join(segments(envelope.tail)[: _EVSE_SEGMENTS if target.evse_uid else _ROOT_SEGMENTS]),
             query=envelope.query,
             accepts_stale=accepts_stale,
+            known=envelope.known,
         )
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
         raise UndecodableRecord(f"the body cannot be taken apart: {error}") from error

@@ -5,7 +5,7 @@ An attempt is a lease: until it has run out or is put off nobody else tries. Dec
 
 from typing import Final, NamedTuple
 
-from hub.model.unit import UnitKey
+from hub.model.unit import Place, UnitKey
 from hub.store.pool import Connection
 from hub.store.statements import load_statements
 
@@ -13,19 +13,23 @@ SQL: Final = load_statements("incomplete")
 
 
 class Lacking(NamedTuple):
-    """An object to fetch. `tail` and `query` are those of the patch's URL, `tries` counts this attempt."""
+    """An object to fetch. `tail` and `query` are those of the patch's URL, `tries` counts this attempt.
+
+    `known` is the last record applied to the object, its parts included: what comes later is newer than what is fetched now.
+    """
 
     root: UnitKey
     platform_id: str
     tail: str
     query: str
     tries: int
+    known: Place
 
 
 async def take(connection: Connection, *, limit: int, seconds: float) -> list[Lacking]:
     """Take objects that are due, for so many seconds."""
     rows = await connection.fetch(SQL["take"], limit, seconds)
-    return [Lacking(UnitKey(*tuple(row)[:4]), *tuple(row)[4:]) for row in rows]
+    return [Lacking(UnitKey(*tuple(row)[:4]), *tuple(row)[4:8], known=Place(*tuple(row)[8:])) for row in rows]
 
 
 async def put_off(

@@ -23,8 +23,17 @@ with due as (
                or (held.log_epoch, held.log_offset) is distinct from (excluded.log_epoch, excluded.log_offset))
     returning held.module, held.country_code, held.party_id, held.object_id, held.tries
 )
-select module, country_code, party_id, object_id, platform_id::text, tail, query, tries
+select module, country_code, party_id, object_id, platform_id::text, tail, query, tries, known.log_epoch, known.log_offset
 from due join taken using (module, country_code, party_id, object_id)
+cross join lateral (
+    select unit.log_epoch, max(unit.log_offset) as log_offset
+    from unit
+    where unit.module = due.module and unit.country_code = due.country_code and unit.party_id = due.party_id
+          and unit.object_id = due.object_id
+    group by unit.log_epoch
+    order by max(unit.changed_at) desc, max(unit.log_offset) desc
+    limit 1
+) known
 
 -- name: put_off
 -- An object ($1 to $4) was not had ($7 says why): not again before $5 seconds, or before a later patch if given up ($6).

@@ -12,6 +12,7 @@ from hub.messaging.codec import decode
 from hub.messaging.records import Record
 from hub.messaging.topics import PUSHES, Topics
 from hub.model.envelope import Envelope
+from hub.model.unit import Place
 from tests.integration.fanout_rig import Received, a_receiver, add_platform
 from tests.integration.partner_rig import a_location, a_tariff, eventually
 from tests.integration.sync_rig import Rig, sync_rig
@@ -118,6 +119,22 @@ async def test_an_object_known_by_a_patch_is_pushed_with_the_owners_own_bytes(
     asked = server.received[0]
     assert (asked.method, asked.path, asked.party) == ("GET", "all/L1", "NL/CPO")
     assert asked.headers["ocpi-from-party-id"] == "HUB"
+
+
+async def test_a_fetched_object_tells_what_was_known_before_its_owner_was_asked(rig: Rig, topics: Topics) -> None:
+    platform_id = ""
+
+    async def script(_: Received) -> web.Response:
+        await patch(rig, platform_id, "locations", "L1", "E9", offset=5)
+        return answering(json.dumps(a_location("L1")).encode())
+
+    async with a_receiver(script) as server:
+        platform_id = await an_owner(rig, server.url)
+        await patch(rig, platform_id, "locations", "L1", offset=3)
+
+        envelope = await until_pushed(rig, topics)
+
+    assert envelope.known == Place("e", 3)
 
 
 async def test_a_tariff_is_found_in_its_owners_list(rig: Rig, topics: Topics) -> None:

@@ -12,6 +12,7 @@ from hub.messaging.codec import decode, decode_outcome, decode_reply, encode, en
 from hub.messaging.records import Record
 from hub.model.envelope import Envelope, Reply, Scenario
 from hub.model.outcome import Leg, Outcome, Verdict
+from hub.model.unit import Place
 from hub.ocpi.modules import Interface
 from hub.ocpi.parties import PartyId
 from tests.unit.routing_objects import an_envelope
@@ -86,6 +87,11 @@ def test_a_push_that_nobody_waits_for_carries_no_place_to_answer() -> None:
     headers = encode(sent)
     assert not {"nonce", "reply-partition", "start-by", "deadline", "traceparent"} & {name for name, _ in headers}
     assert decode(a_record(sent.body, headers)) == sent
+
+
+def test_what_was_fetched_carries_what_was_known_before() -> None:
+    sent = an_envelope(known=Place("aö/1", 7))
+    assert decode(a_record(sent.body, encode(sent))) == sent
 
 
 @pytest.mark.parametrize("name", [name for name, _ in encode(an_envelope(nonce=""))])
