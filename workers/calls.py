@@ -50,7 +50,7 @@ async def call(
         evidence.leave(platform_id)
         raise
     else:
-        evidence.note(platform_id, is_usable(came.http_status))
+        evidence.note(platform_id, is_usable(came.http_status), time.monotonic() - began)
         judgement = judge_answer(
             http_status=came.http_status,
             headers=came.headers,

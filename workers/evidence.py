@@ -20,7 +20,9 @@ log = get_logger(__name__)
 
 _FLUSH_SECONDS: Final = 1.0
 _CHECK_SECONDS: Final = 0.05
-_PATIENCE_SECONDS: Final = 0.3
+_LEAST_PATIENCE_SECONDS: Final = 0.3
+_MOST_PATIENCE_SECONDS: Final = 0.5
+_FORGETS: Final = 0.95
 _SHORTEST_PAUSE_SECONDS: Final = 0.1
 _LAST_SECONDS: Final = 2.0
 
@@ -33,6 +35,8 @@ class _Calls:
     failed_at: float | None = None
     is_failing: bool = False
     under_way: int = 0
+    usual: float = 0.0
+    """How many seconds answers take lately, the slow ones."""
     waiting_since: float | None = None
     """Since when nothing has come of the calls under way; None where none is, or that is noted."""
 
@@ -80,9 +84,11 @@ class Evidence:
         if calls.waiting_since is None:
             calls.waiting_since = time.monotonic()
 
-    def note(self, platform_id: str, answered: bool) -> None:
-        """A call to a platform was answered, or it failed: no connection, no answer in time, address refused."""
+    def note(self, platform_id: str, answered: bool, seconds: float = 0.0) -> None:
+        """A call to a platform was answered in so long, or it failed: no connection, no answer in time, address refused."""
         calls = self._calls.setdefault(platform_id, _Calls())
+        if answered:
+            calls.usual = max(seconds, _FORGETS * calls.usual)
         self._end(calls)
         self._add(platform_id, calls, answered)
 
@@ -109,9 +115,9 @@ class Evidence:
         """Find the platforms of which calls have waited for too long."""
         while True:
             await asyncio.sleep(_CHECK_SECONDS)
-            latest = time.monotonic() - _PATIENCE_SECONDS
+            now = time.monotonic()
             for platform_id, calls in self._calls.items():
-                if calls.waiting_since is not None and calls.waiting_since < latest:
+                if calls.waiting_since is not None and now - calls.waiting_since > patience_seconds(calls.usual):
                     calls.waiting_since = None
                     self._add(platform_id, calls, answered=False)
 
@@ -152,6 +158,11 @@ class Evidence:
             raise
         for platform_id, answered, failed in news:
             self._calls[platform_id].forget(answered, failed)
+
+
+def patience_seconds(usual: float) -> float:
+    """How long calls to a platform may wait that usually takes so long: who is slow need not be looked at for each call."""
+    return min(max(_LEAST_PATIENCE_SECONDS, 1.5 * usual), _MOST_PATIENCE_SECONDS)
 
 
 def _ago(moment: float | None, now: float) -> float | None:

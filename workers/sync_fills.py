@@ -67,6 +67,8 @@ class Fills:
         directory = self._context.keeper.current
         async with self._context.store.connection() as connection:
             due = steps(entitlements(directory), await fills.read(connection))
+        shares = {step.share for step in due}
+        self._untold_since = {share: since for share, since in self._untold_since.items() if share in shares}
         if not due:
             return _POLL_SECONDS
         if not await await_holders(self._context.store, directory.version):

@@ -11,7 +11,7 @@ import pytest
 from hub.store.pool import Store
 from tests.integration.fanout_rig import add_platform
 from tests.integration.partner_rig import eventually
-from workers.evidence import Evidence
+from workers.evidence import Evidence, patience_seconds
 
 
 @pytest.fixture
@@ -100,6 +100,11 @@ async def test_a_call_that_waits_for_its_answer_counts_as_a_failure_after_a_whil
     evidence.begin(platform)
 
     await until_written(connection, platform, 1)
+
+
+@pytest.mark.parametrize(("usual", "patience"), [(0.0, 0.3), (0.1, 0.3), (0.3, 0.45), (5.0, 0.5)])
+def test_who_is_always_slow_is_given_a_little_more_time(usual: float, patience: float) -> None:
+    assert patience_seconds(usual) == pytest.approx(patience)
 
 
 async def test_calls_that_are_left_when_another_is_answered_count_as_failures_after_a_while(
