@@ -31,7 +31,8 @@ from hub.messaging.rpc import Rpc
 from hub.model.envelope import Scenario
 from hub.ocpi.modules import CREDENTIALS, HUB_CLIENT_INFO
 from hub.ocpi.versions import OFFERED
-from hub.registration.register import Identity, Registrar
+from hub.registration.identity import Identity
+from hub.registration.register import Registrar
 from hub.settings import Settings
 from hub.telemetry import configure, get_logger
 
@@ -151,7 +152,7 @@ def build_app(means: HttpMeans) -> FastAPI:
         secrets=means.secrets,
         keeper=means.keeper,
         partners=means.partners,
-        identity=Identity(settings.hub_party, settings.party_name, f"{settings.ocpi_url}/versions"),
+        identity=Identity(settings.hub_party, settings.party_name, settings.public_url),
     )
     gate = Gate(means.keeper, means.secrets, registrar.retire_replaced_tokens)
     getall = GetAll(means.store, settings)

@@ -17,15 +17,16 @@ from typing import Any, Final, TypeVar
 from hub.errors import PartnerError, StoreUnavailable
 from hub.model.directory import OutboundToken, Platform, PlatformStatus, TokenKind
 from hub.ocpi.modules import CREDENTIALS, Interface
-from hub.ocpi.parties import PartyId, Role
+from hub.ocpi.parties import Role
 from hub.ocpi.status import CONNECT_BACK_FAILED, PLATFORM_SUSPENDED, WRONG_REGISTRATION_STATE, Refusal
 from hub.partners.client import PartnerClient
 from hub.registration.calls import Call
 from hub.registration.driver import drive, make_call
 from hub.registration.handshake import TheirCredentials, Undecided, exchange, learn, read_credentials
+from hub.registration.identity import Identity
 from hub.registration.published import Learnt
 from hub.store import platforms
-from hub.store.directory import DirectoryKeeper, bump
+from hub.store.directory import DirectoryKeeper, await_holders, bump
 from hub.store.operators import order_writers
 from hub.store.pool import Connection, Store
 from hub.store.secrets import Secrets, make_token
@@ -36,6 +37,9 @@ log = get_logger(__name__)
 GRACE: Final = timedelta(minutes=10)
 _STORE_SECONDS: Final = 20.0
 _STORE_AGAIN_SECONDS: Final = 0.5
+HOLDERS_SECONDS: Final = 2.0
+"""How long an answer waits for the other processes to take up new tokens. Longer than a notice takes, and short beside what a
+client waits for its answer: a process that hangs must not make a registration fail that has succeeded."""
 
 _ALREADY_REGISTERED: Final = Refusal(
     WRONG_REGISTRATION_STATE, "This platform is registered already: use PUT", allow=("GET", "PUT", "DELETE")
@@ -45,25 +49,6 @@ _NOT_REGISTERED: Final = Refusal(
 )
 
 T = TypeVar("T")
-
-
-@dataclass(frozen=True, slots=True)
-class Identity:
-    """How the hub presents itself to platforms."""
-
-    party: PartyId
-    name: str
-    versions_url: str
-
-    def credentials(self, token: str) -> dict[str, Any]:
-        """The hub's Credentials object in 2.2.1: itself only, in role HUB (CR-22)."""
-        role = {
-            "role": Role.HUB.value,
-            "business_details": {"name": self.name},
-            "party_id": self.party.party_id,
-            "country_code": self.party.country_code,
-        }
-        return {"token": token, "url": self.versions_url, "roles": [role]}
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,7 +87,7 @@ class Registrar:
         if isinstance(theirs, Refusal):
             return theirs
         token = OutboundToken(theirs.token)
-        learnt = await drive(self._partners, learn(theirs.url, token, wanted=version, roles=_roles(theirs)))
+        learnt = await self._learn(theirs.url, token, wanted=version, roles=_roles(theirs))
         if isinstance(learnt, Refusal):
             log.warning("registration.failed", platform_id=platform.platform_id, reason=learnt.message)
             return learnt
@@ -114,7 +99,7 @@ class Registrar:
                 return changed
             await platforms.add_token(connection, platform.platform_id, new_hash)
             await self._connect(connection, platform.platform_id, learnt, learnt.token, theirs, new_hash)
-        await self._reload()
+        await self._take_up()
         log.info("platform.registered", platform_id=platform.platform_id, method=method, version=version, by="platform")
         return self.identity.credentials(new_token)
 
@@ -131,7 +116,7 @@ class Registrar:
     ) -> Connected | Refusal:
         """Register at a platform as Sender: with its token A, at its versions URL (CR-03 … CR-05, CR-32)."""
         given = OutboundToken(token_a)
-        learnt = await drive(self._partners, learn(versions_url, given, wanted=None, roles=roles))
+        learnt = await self._learn(versions_url, given, wanted=None, roles=roles)
         if isinstance(learnt, Refusal):
             return learnt
         return await self._exchange("POST", platform_id, learnt)
@@ -146,8 +131,7 @@ class Registrar:
         if platform is None or platform.token is None or platform.versions_url is None:
             return Refusal(CONNECT_BACK_FAILED, "the platform is not connected")
         roles = tuple(dict.fromkeys(entry.role for entry in platform.roles))
-        learning = learn(platform.versions_url, platform.token, wanted=platform.version, roles=roles)
-        learnt = await drive(self._partners, learning)
+        learnt = await self._learn(platform.versions_url, platform.token, wanted=platform.version, roles=roles)
         if isinstance(learnt, Refusal):
             return learnt
         return await self._exchange("PUT", platform_id, learnt)
@@ -171,6 +155,18 @@ class Registrar:
             if await platforms.retire_tokens(connection, platform_id, used_hash):
                 await bump(connection)
 
+    async def _learn(
+        self, url: str, token: OutboundToken, *, wanted: str | None, roles: tuple[Role, ...]
+    ) -> Learnt | Refusal:
+        """What a platform publishes, if none of it is the hub itself."""
+        refusal = self.identity.refuse_own(url, {})
+        if refusal is not None:
+            return refusal
+        learnt = await drive(self._partners, learn(url, token, wanted=wanted, roles=roles))
+        if isinstance(learnt, Refusal):
+            return learnt
+        return self.identity.refuse_own(learnt.versions_url, learnt.endpoints) or learnt
+
     async def _exchange(self, method: str, platform_id: str, learnt: Learnt) -> Connected | Refusal:
         """Offer a new token that already opens our versions, and store what comes back; on failure the token goes."""
         offered = make_token()
@@ -187,7 +183,7 @@ class Registrar:
         refusal = await self._insist(lambda: self._store_exchange(platform_id, learnt, theirs, token_hash))
         if refusal is not None:
             return refusal
-        await self._reload()
+        await self._take_up()
         log.info("platform.registered", platform_id=platform_id, method=method, version=learnt.version, by="hub")
         return Connected(platform_id, learnt.version, tuple(str(entry.party) for entry in theirs.roles))
 
@@ -254,6 +250,16 @@ class Registrar:
         async with self._store.transaction() as connection:
             await order_writers(connection)
             yield connection
+
+    async def _take_up(self) -> None:
+        """Wait until every process shows the new token: the platform may drop the old one as soon as it is answered."""
+        await self._reload()
+        try:
+            held = await await_holders(self._store, self._keeper.current.version, timeout=HOLDERS_SECONDS)
+        except StoreUnavailable:
+            held = False
+        if not held:
+            log.warning("registration.not_everywhere_yet", version=self._keeper.current.version)
 
     async def _reload(self) -> None:
         """Take up what was just committed; where that fails the change holds all the same, and the keeper polls for it."""

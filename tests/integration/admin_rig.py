@@ -26,7 +26,8 @@ from hub.messaging.producer import Producer
 from hub.messaging.topics import Topics
 from hub.partners.client import PartnerClient
 from hub.partners.guard import AddressGuard
-from hub.registration.register import Identity, Registrar
+from hub.registration.identity import Identity
+from hub.registration.register import Registrar
 from hub.settings import Settings
 from hub.store.directory import DirectoryKeeper
 from hub.store.pool import Store
@@ -88,7 +89,7 @@ async def admin_rig(database_url: str, data_dir: Path, **changes: Any) -> AsyncI
         stack.push_async_callback(keeper.stop)
         partners = PartnerClient(AddressGuard(settings.networks), largest_answer_bytes=2**20, connections_per_host=4)
         stack.push_async_callback(partners.close)
-        identity = Identity(settings.hub_party, settings.party_name, f"{settings.ocpi_url}/versions")
+        identity = Identity(settings.hub_party, settings.party_name, settings.public_url)
         registrar = Registrar(store=store, secrets=secrets, keeper=keeper, partners=partners, identity=identity)
         durable = Producer.durable(settings.require("kafka_bootstrap"))
         if "kafka_bootstrap" in changes:

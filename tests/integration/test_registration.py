@@ -1,6 +1,8 @@
 """Platforms register at the hub, renew and end their registration: the hub as Receiver (CR-06 … CR-31)."""
 
 import asyncio
+import contextlib
+import uuid
 from collections.abc import AsyncIterator
 from typing import Any
 
@@ -9,6 +11,8 @@ import pytest_asyncio
 from aiohttp import web
 
 from hub.ocpi.parties import PartyId
+from hub.registration import register as registering
+from hub.store.directory import DirectoryKeeper
 from infra.dev.ports import choose
 from tests.integration.partner_rig import a_partner, eventually
 from tests.integration.registration_rig import (
@@ -46,6 +50,34 @@ async def cpo() -> AsyncIterator[ScriptedPlatform]:
     """A platform that hosts the CPO NL/ENE."""
     async with a_platform(a_role("NL/ENE")) as made:
         yield made
+
+
+@contextlib.asynccontextmanager
+async def a_keeper_beside(hub: Hub) -> AsyncIterator[DirectoryKeeper]:
+    """The directory of another process of this hub, which looks for changes twice a second and hears no notice."""
+    means = hub.means
+    keeper = DirectoryKeeper(
+        means.store,
+        means.secrets,
+        hub_party=means.settings.hub_party,
+        agreements="open",
+        process_id=f"beside-{uuid.uuid4()}",
+        name="relay",
+    )
+    await keeper.refresh()
+
+    async def look() -> None:
+        while True:
+            await asyncio.sleep(0.5)
+            await keeper.refresh()
+
+    looking = asyncio.create_task(look())
+    try:
+        yield keeper
+    finally:
+        looking.cancel()
+        await asyncio.gather(looking, return_exceptions=True)
+        await keeper.stop()
 
 
 async def test_a_real_platform_registers_renews_and_ends_its_registration(hub: Hub) -> None:
@@ -432,3 +464,58 @@ async def test_a_new_registration_needs_a_new_token_a_and_resumes(hub: Hub, cpo:
     assert got.status == (200, 1000)
     assert hub.means.keeper.current.owns(platform_id, PartyId("NL", "ENE"))
     assert hub.means.keeper.current.platforms[platform_id].is_connected
+
+
+@pytest.mark.parametrize("path", ["/ocpi/versions", "/ocpi/2.2.1", "/", ""])
+async def test_a_platform_that_gives_a_url_of_the_hub_itself_is_3001(
+    hub: Hub, cpo: ScriptedPlatform, path: str
+) -> None:
+    invited = await hub.invite("NL/ENE")
+
+    got = await cpo.register(hub, invited.token, url=hub.url + path)
+
+    assert got.status == (200, 3001)
+    assert "one of this hub's own" in got.message
+    assert (await cpo.register(hub, invited.token)).status == (200, 1000)
+
+
+async def test_a_platform_whose_endpoint_is_the_hub_itself_is_3001(hub: Hub, cpo: ScriptedPlatform) -> None:
+    invited = await hub.invite("NL/ENE")
+    own = {"identifier": "tokens", "role": "RECEIVER", "url": f"{hub.url}/ocpi/2.2.1/receiver/tokens"}
+    cpo.modules = ()
+    details = {"version": "2.2.1", "endpoints": [*cpo.endpoints(), own]}
+    cpo.scripts["GET /ocpi/2.2.1"] = answering(lambda: said(details))
+
+    got = await cpo.register(hub, invited.token)
+
+    assert got.status == (200, 3001)
+    assert "tokens RECEIVER" in got.message
+
+
+async def test_a_renewal_is_answered_once_every_process_shows_the_new_token(hub: Hub, cpo: ScriptedPlatform) -> None:
+    """The other process hears of it by looking twice a second only; without the wait it would show the old token meanwhile."""
+    platform_id = await register(hub, cpo)
+    async with a_keeper_beside(hub) as other:
+        got = await cpo.register(hub, cpo.inbound, "PUT")
+        shown = other.current.platforms[platform_id].token
+
+    assert got.status == (200, 1000)
+    assert shown is not None
+    assert shown.value == cpo.outbound
+
+
+async def test_a_process_that_hangs_delays_a_renewal_for_a_moment_only(
+    hub: Hub, cpo: ScriptedPlatform, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(registering, "HOLDERS_SECONDS", 0.2)
+    await register(hub, cpo)
+    async with hub.means.store.connection() as connection:
+        await connection.execute(
+            "insert into directory_holder (process_id, name, version, expires_at)"
+            " values ('hangs', 'relay', 0, now() + interval '60 seconds')"
+        )
+    try:
+        assert (await cpo.register(hub, cpo.inbound, "PUT")).status == (200, 1000)
+    finally:
+        async with hub.means.store.connection() as connection:
+            await connection.execute("delete from directory_holder where process_id = 'hangs'")

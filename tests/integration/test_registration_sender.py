@@ -15,7 +15,8 @@ from hub.model.directory import OutboundToken
 from hub.ocpi.status import Refusal
 from hub.registration.driver import drive
 from hub.registration.handshake import learn
-from hub.registration.register import Identity, Registrar
+from hub.registration.identity import Identity
+from hub.registration.register import Registrar
 from tests.integration.partner_rig import a_partner, eventually
 from tests.integration.registration_rig import (
     Hub,
@@ -423,7 +424,7 @@ async def test_no_call_begins_after_the_time_of_a_handshake(hub: Hub, cpo: Scrip
 def a_registrar(hub: Hub) -> Registrar:
     """The use case itself, on the means of the running hub."""
     means = hub.means
-    identity = Identity(means.settings.hub_party, "A hub", hub.versions_url)
+    identity = Identity(means.settings.hub_party, "A hub", hub.url)
     return Registrar(
         store=means.store, secrets=means.secrets, keeper=means.keeper, partners=means.partners, identity=identity
     )
