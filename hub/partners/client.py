@@ -9,10 +9,12 @@ sooner than servers usually do, which keeps a request from meeting a connection 
 import asyncio
 import time
 from collections.abc import Mapping
+from contextvars import ContextVar
 from dataclasses import dataclass
 from typing import Any, Final
 
 import aiohttp
+from aiohttp.client_reqrep import ClientRequest
 from yarl import URL
 
 from hub.errors import AddressRefused, AnswerTooLarge, PartnerSilent, PartnerUnreachable
@@ -23,11 +25,13 @@ _CONNECT_SECONDS: Final = 5.0
 _KEEPALIVE_SECONDS: Final = 4.0
 _DNS_CACHE_SECONDS: Final = 10
 _LARGEST_HEADER_BYTES: Final = 32_768
+_NEVER_ADDED: Final = ("User-Agent", "Content-Type")
+_TIMEOUT: Final = aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS)
 
 
 @dataclass(frozen=True, slots=True)
 class Answer:
-    """What a partner answered; `headers` by lower-case name, of a repeated one the first."""
+    """What a partner answered; `headers` by lower-case name, of a repeated one the first, but every Link, joined."""
 
     http_status: int
     headers: Mapping[str, str]
@@ -89,31 +93,39 @@ class PartnerClient:
         sent: "_Sent",
         start_within: float | None,
     ) -> Answer:
-        session = self._session(URL(url, encoded=True).scheme)
-        async with session.request(
+        target = URL(url, encoded=True)
+        _sent.set(sent)
+        async with self._session(target.scheme).request(
             method,
-            URL(url, encoded=True),
+            target,
             headers=headers,
             data=body,
             allow_redirects=False,
-            skip_auto_headers=("User-Agent",) if body else ("User-Agent", "Content-Type"),
-            trace_request_ctx=sent,
-            timeout=aiohttp.ClientTimeout(total=None, connect=start_within, sock_connect=_CONNECT_SECONDS),
+            timeout=_TIMEOUT if start_within is None else _to_connect_within(start_within),
         ) as response:
             content = await self._read(response)
             kept: dict[str, str] = {}
             for name, value in response.headers.items():
-                kept.setdefault(name.lower(), value)
+                key = name.lower()
+                kept[key] = f"{kept[key]}, {value}" if key == "link" and key in kept else kept.get(key, value)
             return Answer(response.status, kept, content, (time.monotonic() - started) * 1000)
 
     async def _read(self, response: aiohttp.ClientResponse) -> bytes:
-        content = bytearray()
+        """The whole answer; a small one has come with its head."""
+        if response.content.is_eof():
+            content = response.content.read_nowait()
+            self._check_size(response, content)
+            return content
+        parts = bytearray()
         async for chunk in response.content.iter_any():
-            content += chunk
-            if len(content) > self._largest:
-                response.close()
-                raise AnswerTooLarge(f"the answer is larger than {self._largest} bytes")
-        return bytes(content)
+            parts += chunk
+            self._check_size(response, parts)
+        return bytes(parts)
+
+    def _check_size(self, response: aiohttp.ClientResponse, content: bytes | bytearray) -> None:
+        if len(content) > self._largest:
+            response.close()
+            raise AnswerTooLarge(f"the answer is larger than {self._largest} bytes")
 
     def _session(self, scheme: str) -> aiohttp.ClientSession:
         session = self._sessions.get(scheme)
@@ -133,34 +145,37 @@ class PartnerClient:
         session = aiohttp.ClientSession(
             connector=connector,
             cookie_jar=aiohttp.DummyCookieJar(),
-            timeout=aiohttp.ClientTimeout(total=None, sock_connect=_CONNECT_SECONDS),
+            timeout=_TIMEOUT,
+            request_class=_Request,
+            skip_auto_headers=_NEVER_ADDED,
             trust_env=False,
             requote_redirect_url=False,
             max_line_size=_LARGEST_HEADER_BYTES,
             max_field_size=_LARGEST_HEADER_BYTES,
-            trace_configs=[_trace()],
         )
         session._retry_connection = False
         return session
 
 
 class _Sent:
-    """Whether the request's head has left, so that the partner may have seen it."""
+    """Whether the request began to leave, so that the partner may have seen it."""
 
     def __init__(self) -> None:
         self.began = False
 
 
-def _trace() -> aiohttp.TraceConfig:
-    hand_on: Any = lambda trace_request_ctx: trace_request_ctx  # noqa: E731
-    trace: Any = aiohttp.TraceConfig(trace_config_ctx_factory=hand_on)
+_sent: ContextVar[_Sent] = ContextVar("sent")
+"""Of the request that the task makes. aiohttp's own tracing says the same, but parses the URL anew for each request."""
 
-    async def headers_sent(_: object, context: _Sent, __: object) -> None:
-        context.began = True
 
-    trace.on_request_headers_sent.append(headers_sent)
-    result: aiohttp.TraceConfig = trace
-    return result
+class _Request(ClientRequest):
+    async def send(self, conn: Any) -> aiohttp.ClientResponse:
+        _sent.get().began = True
+        return await super().send(conn)
+
+
+def _to_connect_within(seconds: float) -> aiohttp.ClientTimeout:
+    return aiohttp.ClientTimeout(total=None, connect=seconds, sock_connect=_CONNECT_SECONDS)
 
 
 def _translated(error: Exception, sent: _Sent, timeout: float) -> Exception:

@@ -9,6 +9,7 @@ Rule CB-15; design: every partner-supplied URL is hostile until the guard has pa
 """
 
 import errno
+import re
 import socket
 from collections.abc import Sequence
 from ipaddress import IPv4Address, IPv4Network, IPv6Address, IPv6Network, ip_address
@@ -21,6 +22,10 @@ Network = IPv4Network | IPv6Network
 Address = IPv4Address | IPv6Address
 
 LONGEST_URL: Final = 2048
+_BLANK: Final = re.compile(r"[\x00-\x20\x7f]")
+_PLAIN_ORIGIN: Final = re.compile(r"https?://[A-Za-z0-9.\-]+(?::[0-9]{1,5})?(?=/)")
+"""Scheme, host and port where nothing else can stand between them and the path."""
+_MOST_PASSED: Final = 4096
 _NAT64: Final = IPv6Network("64:ff9b::/96")
 _NOT_PUBLIC: Final = (
     IPv4Network("0.0.0.0/8"),
@@ -39,6 +44,7 @@ class AddressGuard:
 
     def __init__(self, networks: Sequence[Network]) -> None:
         self._networks = tuple(networks)
+        self._passed: set[str] = set()
 
     def check_url(self, url: str) -> None:
         """Refuse a URL that may not be called whatever it resolves to.
@@ -48,8 +54,18 @@ class AddressGuard:
                 number an address that is not allowed. `http` without TLS is for the operator's networks only, which is judged
                 when the host is resolved.
         """
-        if len(url) > LONGEST_URL or any(ord(character) <= 0x20 or ord(character) == 0x7F for character in url):
+        if len(url) > LONGEST_URL or _BLANK.search(url):
             raise AddressRefused("the URL is too long or holds blanks or control characters")
+        origin = _PLAIN_ORIGIN.match(url)
+        if origin is None:
+            self._check_origin(url)
+        elif origin.group() not in self._passed:
+            self._check_origin(url)
+            if len(self._passed) >= _MOST_PASSED:
+                self._passed.clear()
+            self._passed.add(origin.group())
+
+    def _check_origin(self, url: str) -> None:
         try:
             parts = urlsplit(url)
             port = parts.port
