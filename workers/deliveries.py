@@ -34,7 +34,7 @@ from workers.attempts import Attempted, attempt, is_unknown, refusal
 from workers.catchup import catch_up
 from workers.copies import Copies
 from workers.evidence import Evidence
-from workers.lines import Line
+from workers.lines import Line, falls_behind
 from workers.missed import MissedWriter
 from workers.push_outcomes import delivery_outcome
 from workers.readings import Reading, Readings
@@ -44,8 +44,6 @@ log = get_logger(__name__)
 
 _HOLD_SECONDS: Final = 0.5
 _TRIAL_MARGIN_SECONDS: Final = 5.0
-_ENTRY_BYTES: Final = 1024
-"""What an entry weighs beside its body."""
 _FINAL: Final = frozenset({Verdict.DELIVERED, Verdict.REFUSED})
 _AWAY: Final = (StoreUnavailable, asyncpg.PostgresError)
 
@@ -107,6 +105,13 @@ class Deliveries:
         lanes = [line.lane for line in self._lines.values()]
         return sum(lane.waiting for lane in lanes), sum(lane.waiting_bytes for lane in lanes)
 
+    @property
+    def crowding(self) -> float:
+        """How much of its budget the fullest lane holds among those that do not fall behind: it is this worker that is slow."""
+        lines = self._lines.values()
+        keeping_up = [line.weight for line in lines if not falls_behind(line, lines, self._limit)]
+        return max(keeping_up, default=0) / self._context.settings.receiver_budget_bytes
+
     def loads(self) -> list[Load]:
         """What waits in each lane that is not idle."""
         busy = [(line.receiver, line.lane) for line in self._lines.values() if not line.lane.is_idle]
@@ -130,6 +135,7 @@ class Deliveries:
 
     def offer(self, receivers: Iterable[Receiver], entry: Entry) -> None:
         """Put a record into the lanes of its receivers; `pump` sends. Who is parked misses it."""
+        budget = self._context.settings.receiver_budget_bytes
         for receiver in receivers:
             line = self._line(receiver)
             why = self._parked(line)
@@ -141,7 +147,7 @@ class Deliveries:
             lane.offer(self._for_refuser(receiver, entry))
             if lane.coalesced > saved:
                 DELIVERIES_COALESCED.inc(lane.coalesced - saved)
-            if lane.waiting_bytes + lane.waiting * _ENTRY_BYTES > self._context.settings.receiver_budget_bytes:
+            if line.weight > budget and falls_behind(line, self._lines.values(), self._limit):
                 self._miss(line, lane.withdraw(), "too much waits for it")
 
     def pump(self) -> None:
@@ -335,6 +341,7 @@ class Deliveries:
                 shows_trace=self._context.settings.trace_partners,
             )
             PARTNER_SECONDS.labels(entry.key.module).observe(made.seconds)
+            line.answered_in(made.seconds)
             self._note_attempt(line, entry, content, made)
             await self._settle(line, entry, content, reading, made)
 

@@ -211,11 +211,12 @@ class Fanout:
         """Stop or go on fetching by how much waits; polling goes on, so that the group keeps us."""
         batches = len(self._now.batches)
         entries, size = self._now.deliveries.waiting
-        if batches >= _MOST_BATCHES or entries > _MOST_WAITING or size > _MOST_WAITING_BYTES:
+        fullness = max(entries / _MOST_WAITING, size / _MOST_WAITING_BYTES, 2 * self._now.deliveries.crowding)
+        if batches >= _MOST_BATCHES or fullness > 1:
             if not self._is_paused:
                 self._consumer.pause(self._now.partitions)
             self._is_paused = True
-        elif self._is_paused and not batches and entries < _MOST_WAITING // 2 and size < _MOST_WAITING_BYTES // 2:
+        elif self._is_paused and not batches and fullness < 1 / 2:
             self._consumer.resume(self._now.partitions)
             self._is_paused = False
 

@@ -1,6 +1,7 @@
 """A receiver's line: its lane, how it does here, and whether it catches up."""
 
 import asyncio
+from collections.abc import Collection
 from dataclasses import dataclass, field
 from typing import Final
 
@@ -12,23 +13,40 @@ from hub.telemetry import DELIVERIES_PACED
 MARKS_AT_ONCE: Final = 16
 """How many marks of one receiver wait in its lane at most: live records of the same owner wait behind these."""
 
+_ENTRY_BYTES: Final = 1024
+"""What an entry weighs beside its body."""
+_MOST_SECONDS_ALONE: Final = 60.0
+_PACE_OVER: Final = 10
+"""Answers over which a receiver's pace is smoothed."""
+
 
 @dataclass(slots=True)
 class Line:
     """`held_until`: when the hub itself lets the lane go on. `is_trial`: its breaker is open and this worker tries it.
 
-    `has_marks`: the receiver has dirty marks in the partitions of this worker. `room` is set when its lane can take more of them.
+    `pace`: seconds that it takes to answer, smoothed. `has_marks`: it has dirty marks in the partitions of this worker. `room` is
+    set when its lane can take more of them.
     """
 
     receiver: Receiver
     lane: Lane
     health: Health
     held_until: float = 0.0
+    pace: float = 0.0
     alarm: asyncio.TimerHandle | None = None
     is_trial: bool = False
     has_marks: bool = False
     catching_up: asyncio.Task[None] | None = None
     room: asyncio.Event = field(default_factory=asyncio.Event)
+
+    @property
+    def weight(self) -> int:
+        """What waits in the lane, in bytes."""
+        return self.lane.waiting_bytes + self.lane.waiting * _ENTRY_BYTES
+
+    def answered_in(self, seconds: float) -> None:
+        """The receiver took so long for one request."""
+        self.pace += (seconds - self.pace) / _PACE_OVER
 
     def keep_rate(self, rate: float, begun: int, allowed: int) -> float:
         """Count requests that have begun; in how many seconds the lane goes on where the rate alone holds it back, else 0."""
@@ -45,3 +63,14 @@ class Line:
             self.room.set()
         else:
             self.room.clear()
+
+
+def falls_behind(line: Line, lines: Collection[Line], limit: int) -> bool:
+    """Whether more waits for a receiver than for the others, or, where it is alone, than it takes in a minute, `limit` at a time.
+
+    What waits for all alike is this worker's backlog, and no trouble of theirs.
+    """
+    others = sorted(other.weight for other in lines if other is not line and not other.lane.is_idle)
+    if others:
+        return line.weight > 2 * others[len(others) // 2]
+    return line.lane.waiting * line.pace > _MOST_SECONDS_ALONE * limit
