@@ -487,7 +487,7 @@ class Deliveries:
 
     def _note(self, line: Line, entry: Entry, kind: str, detail: str) -> None:
         assert entry.envelope is not None, "only a record has a story"
-        DELIVERIES.labels(Verdict.UNREACHABLE.value).inc()
+        DELIVERIES.labels(kind.removeprefix("delivery.")).inc()
         correlation_id = entry.envelope.correlation_id
         self._context.outcomes.note(
             delivery_outcome(
