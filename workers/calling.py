@@ -13,6 +13,7 @@ import uuid
 from collections import Counter
 from dataclasses import dataclass
 from datetime import UTC, datetime, timedelta
+from functools import cache
 from typing import Final
 
 from hub.delivery.judge import Judgement
@@ -59,6 +60,8 @@ _PAGE_LIFE: Final = timedelta(days=1)
 _HEADROOM_BYTES: Final = 2**17
 """What the headers of a reply may weigh."""
 _JSON: Final = "application/json"
+_calls: Final = cache(PARTNER_CALLS.labels)
+_call_seconds: Final = cache(PARTNER_SECONDS.labels)
 _THEIRS: Final = frozenset({Verdict.DELIVERED, Verdict.REFUSED})
 """Verdicts that only the receiver can have caused, also where the hub made the body."""
 
@@ -233,8 +236,8 @@ class Calling:
         self, made: Plan, destination: Destination, judgement: Judgement, request_id: str, seconds: float
     ) -> None:
         envelope = made.parsed.envelope
-        PARTNER_CALLS.labels(envelope.module, judgement.verdict.value).inc()
-        PARTNER_SECONDS.labels(envelope.module).observe(seconds)
+        _calls(envelope.module, judgement.verdict.value).inc()
+        _call_seconds(envelope.module).observe(seconds)
         self._context.outcomes.note(
             _outcome(
                 envelope,

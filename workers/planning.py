@@ -70,6 +70,7 @@ class Planning:
     def __init__(self, store: Store, settings: Settings) -> None:
         self._store = store
         self._settings = settings
+        self._url_life = timedelta(seconds=settings.callback_seconds)
         self._kept: OrderedDict[RouteName, Route] = OrderedDict()
 
     def begin(self, requests: Sequence[Parsed], directory: Directory) -> tuple[list[Planned], list[Open]]:
@@ -118,8 +119,8 @@ class Planning:
                 directory,
                 now=datetime.now(UTC),
                 ocpi_url=self._settings.ocpi_url,
-                url_id=secrets.token_hex(16),
-                url_life=timedelta(seconds=self._settings.callback_seconds),
+                url_id=secrets.token_hex(16) if parsed.operation.response_url else "",
+                url_life=self._url_life,
             )
         except Exception:
             log.exception("request.not_planned", correlation_id=parsed.envelope.correlation_id)

@@ -11,6 +11,7 @@ Source: rules RT-*, OR-*, CB-*, OF-*; decisions D-01, D-07, D-24.
 import asyncio
 import contextlib
 from collections.abc import Coroutine, Sequence
+from functools import partial
 from typing import Any, Final
 
 from hub.errors import LogUnavailable, UndecodableRecord, UnknownEnvelopeVersion
@@ -30,7 +31,6 @@ from workers.planning import Planned, Planning, Recent
 
 log = get_logger(__name__)
 
-_REPLY_SECONDS: Final = 5.0
 _COMMIT_RETRY_SECONDS: Final = 0.1
 _NONCES_REMEMBERED: Final = 50_000
 
@@ -150,7 +150,7 @@ class Relay:
             self._spawn(self._serve(parsed, planned))
 
     async def _serve(self, parsed: Parsed, planned: Plan | Refusal) -> None:
-        """One request to its end: the call, its effects, the reply."""
+        """One request to its end: the call, its effects, the reply, which the producer then carries on its own."""
         await self._reply(parsed, await self._calling.answer(parsed, planned))
 
     async def _reply(self, parsed: Parsed, answer: Answer) -> None:
@@ -162,17 +162,23 @@ class Relay:
             answer.body,
         )
         try:
-            await self._context.swift.send(
+            sent = await self._context.swift.begin(
                 self._context.topics.name(reply_topic(parsed)),
                 value=reply.body,
                 headers=encode_reply(reply),
                 partition=envelope.reply_partition,
-                timeout=_REPLY_SECONDS,
             )
+            sent.add_done_callback(partial(_tell_if_lost, envelope.correlation_id))
         except LogUnavailable as error:
             log.warning("reply.not_sent", correlation_id=envelope.correlation_id, error=str(error))
         except Exception:
             log.exception("reply.not_sent", correlation_id=envelope.correlation_id)
+
+
+def _tell_if_lost(correlation_id: str, sent: "asyncio.Future[Any]") -> None:
+    error = None if sent.cancelled() else sent.exception()
+    if error is not None:
+        log.warning("reply.not_sent", correlation_id=correlation_id, error=repr(error))
 
 
 def _next_offsets(records: Sequence[Record]) -> dict[int, int]:

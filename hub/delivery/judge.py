@@ -5,7 +5,6 @@ Rules AU-13, AM-12, RT-16, RT-23, ST-10, ST-12, OF-04, OF-05; decisions D-03, D-
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, replace
 from datetime import datetime
 from typing import Any, Final
 
@@ -43,8 +42,7 @@ class _Head(msgspec.Struct):
 _decoder: Final = msgspec.json.Decoder(_Head)
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(msgspec.Struct, frozen=True):
     """What one attempt came to, and the answer that the requester gets.
 
     `ocpi_status` is the partner's own code where it gave one. `headers` are those of the partner that may be passed on, by
@@ -68,7 +66,7 @@ def judge_answer(
 ) -> Judgement:
     """Judge an answer that came; `headers` have lower-case names."""
     judged = _judge(http_status, headers, content, method, traffic, now)
-    return replace(judged, partner_http_status=http_status)
+    return msgspec.structs.replace(judged, partner_http_status=http_status)
 
 
 def _judge(

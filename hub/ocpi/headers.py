@@ -9,6 +9,7 @@ import base64
 import binascii
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Final
 
 from hub.ocpi.parties import PartyId
@@ -124,6 +125,7 @@ def _base64_text(parameter: str) -> str | None:
     return text or None
 
 
+@lru_cache(maxsize=1024)
 def authorization(token: str, encoding: str) -> str:
     """The Authorization value for an outbound token; `encoding` is `base64` or `raw` (AU-02, AU-03, AU-05)."""
     if encoding == "raw":

@@ -2,7 +2,6 @@
 
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass, field
 from typing import Any, Final
 from urllib.parse import unquote
 
@@ -25,8 +24,7 @@ _CONTROL: Final = re.compile(r"[\x00-\x1f\x7f]")
 _SLASH: Final = re.compile(r"[/\\]")
 
 
-@dataclass(frozen=True, slots=True)
-class Incoming:
+class Incoming(msgspec.Struct, frozen=True):
     """A request that passed the rules. `value` is the parsed body, None where there is none."""
 
     match: Match
@@ -34,8 +32,8 @@ class Incoming:
     scenario: Scenario
     from_party: PartyId
     to_party: PartyId | None
-    query: Mapping[str, str] = field(hash=False)
-    value: Any = field(hash=False)
+    query: Mapping[str, str]
+    value: Any
     deviations: int = 0
 
 

@@ -5,7 +5,7 @@ leaves (D-24). `resolve` is asked again right before the call, so that a revoked
 """
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from datetime import datetime, timedelta
 from typing import Any, Final
 from urllib.parse import parse_qsl, urlsplit
@@ -49,8 +49,7 @@ _KEYS_IN_BODY: Final = frozenset(
 _DEFAULT_PORTS: Final = {"http": 80, "https": 443}
 
 
-@dataclass(frozen=True, slots=True)
-class Parsed:
+class Parsed(msgspec.Struct, frozen=True):
     """An envelope with its row of the module table.
 
     `value` is the parsed body where routing needs it, else None; `fault` says why it could not be read.
@@ -59,8 +58,8 @@ class Parsed:
     envelope: Envelope
     match: Match
     operation: Operation
-    query: Mapping[str, str] = field(hash=False)
-    value: Any = field(hash=False)
+    query: Mapping[str, str]
+    value: Any
     fault: Refusal | None = None
 
     @property
@@ -76,8 +75,7 @@ class IssuedId:
     url_id: str
 
 
-@dataclass(frozen=True, slots=True)
-class Plan:
+class Plan(msgspec.Struct, frozen=True):
     """One call. `query` and `body` are as they will be sent; `routes` and `issued` are stored before it leaves.
 
     `destination` holds under the directory of this version; under another one it is asked for again (`destination_now`).
@@ -242,12 +240,12 @@ def _with_response_url(
     url = f"{ocpi_url}/{envelope.version}/{path}"
     if made.parsed.operation.response_url is not ResponseUrl.BODY:
         query = replace_query_value(envelope.query, "response_url", url)
-        return replace(made, query=query, issued=issued)
+        return msgspec.structs.replace(made, query=query, issued=issued)
     try:
         body = replace_member(envelope.body, "response_url", url)
     except ValueError as error:
         return Refusal(INVALID_PARAMETER, f"$.response_url: cannot be replaced in this body: {error}")
-    return replace(made, body=body, issued=issued)
+    return msgspec.structs.replace(made, body=body, issued=issued)
 
 
 def _response_url(parsed: Parsed) -> Any:
