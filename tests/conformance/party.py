@@ -29,6 +29,14 @@ def new_id() -> str:
     return str(uuid.uuid4())
 
 
+def is_uuid(text: str | None) -> bool:
+    """Whether it is a UUID in its usual form."""
+    try:
+        return str(uuid.UUID(text)) == (text or "").lower()
+    except (TypeError, ValueError):
+        return False
+
+
 def new_token(party: str) -> str:
     """A token that a party makes."""
     return f"{party.replace('/', '-')}~{uuid.uuid4().hex[:12]}"

@@ -50,9 +50,6 @@ async def test_a_session_finds_its_party_by_token_and_later_by_the_session(world
     correlation_id, answer = await world.push(world.cp1, "sessions", session, to=None)
     rule("OR-08").equal((answer.code, world.reached(correlation_id)), (1000, {"NL/MS1": 1}), "PUT by cdr_token")
     rule("OR-05").equal(answer.code, 1000, "code of a PUT without TO")
-    correlation_id, answer = await world.push(world.cp1, "sessions", session)
-    rule("BP-11").equal((answer.code, world.reached(correlation_id)), (1000, {"NL/MS1": 1}), "a Session with TO = hub")
-    rule("AM-15").equal((answer.code, world.reached(correlation_id)), (1000, {"NL/MS1": 1}), "a Session with TO = hub")
     tail = tail_of(session)
     for method, body in (("PATCH", {"kwh": 2.0, "last_updated": LATER}), ("GET", None)):
         correlation_id = new_id()
@@ -88,6 +85,17 @@ async def test_a_session_finds_its_party_by_token_and_later_by_the_session(world
         rule("OR-08").equal((answer.code, reached), (1000, {"NL/CP1": 1}), f"{module} by the session")
         rule("RT-24").equal((answer.code, reached), (1000, {"NL/CP1": 1}), f"{module} without TO")
         rule("D-01").equal((answer.party("from"), reached), ("NL/CP1", {"NL/CP1": 1}), f"FROM of {module}")
+
+
+async def test_a_session_for_the_hub_reaches_its_party_only(world: World) -> None:
+    correlation_id, answer = await world.push(world.cp1, "sessions", a_session("NL/CP1", "NL/MS1"))
+    got = (answer.code, answer.party("from"), world.reached(correlation_id))
+    rule("BP-11").equal(got, (1000, "NL/MS1", {"NL/MS1": 1}), "code, FROM and platforms")
+
+
+async def test_a_session_with_to_the_hub_is_accepted(world: World) -> None:
+    correlation_id, answer = await world.push(world.cp1, "sessions", a_session("NL/CP1", "BE/MS3"))
+    rule("AM-15").equal((answer.code, world.reached(correlation_id)), (1000, {"DE/MS2": 1}), "code and platforms")
 
 
 async def test_authorize_goes_to_the_owner_of_the_token(world: World) -> None:

@@ -1,15 +1,18 @@
 """The parties that every case finds connected to the hub, and what cases do again and again."""
 
+import asyncio
 import contextlib
 import itertools
-from collections.abc import AsyncIterator, Sequence
-from typing import Any, Final
+import time
+from collections.abc import AsyncIterator, Awaitable, Callable, Sequence
+from typing import Any, Final, TypeVar
 
 from tests.conformance.adapter import Operator
 from tests.conformance.objects import Json, a_location, tail_of
 from tests.conformance.party import EVERYTHING, Answer, Platform, Role, encoded, new_id, pair
 
 _names: Final = itertools.count(1)
+T = TypeVar("T")
 CREDENTIALS: Final = ("credentials", "SENDER")
 
 
@@ -125,6 +128,15 @@ class World:
                 return found
             answer = await platform.ask("GET", following, headers=pair("to", self.hub) | pair("from", platform.party))
         raise AssertionError(f"GET All of {module}: {answer.status} {answer.body!r}")
+
+    async def eventually(self, look: Callable[[], Awaitable[T]], expected: T, seconds: float = 10.0) -> T:
+        """What is seen once it is as expected, or when the time is up."""
+        deadline = time.monotonic() + seconds
+        while True:
+            found = await look()
+            if found == expected or time.monotonic() > deadline:
+                return found
+            await asyncio.sleep(0.05)
 
     def reached(self, correlation_id: str) -> dict[str, int]:
         """How many requests of a correlation id each platform got, those that got any."""
