@@ -89,6 +89,10 @@ class Settings(BaseSettings):
         4.0, gt=0, description="How long a platform may take to answer when the hub asks whether it is there"
     )
 
+    token_days: float = Field(
+        0.0, ge=0, description="Age in days at which the hub renews its tokens with a platform by itself; 0 means never"
+    )
+
     log_level: str = Field("INFO", description="Least severe log level that is written")
     trace_partners: bool = Field(False, description="Show partners the trace of a message in the header traceparent")
     metrics_port: int = Field(0, ge=0, description="Port for a worker's /metrics and /health; 0 means none")

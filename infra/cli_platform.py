@@ -101,16 +101,25 @@ def show(platform: Selector, output: Output = Form.TABLE, data_dir: DataDir = DE
 
 
 @app.command("rotate-token", epilog=EXIT_CODES)
-def rotate_token(platform: Selector, output: Output = Form.TABLE, data_dir: DataDir = DEFAULT_DATA_DIR) -> None:
+def rotate_token(
+    platform: Selector,
+    leaked: Annotated[
+        bool, typer.Option("--leaked", help="The platform's token is dead at once, before it is told.")
+    ] = False,
+    output: Output = Form.TABLE,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
     """Renew the tokens of a platform.
 
     Not registered (yet, or any more): prints a new one-time token and the one before it is dead. Registered: the hub
     updates its credentials at the partner (PUT), which gives both sides new tokens; nothing is printed but the outcome.
+    The old ones work until the new ones are used, at most ten minutes; with --leaked the one that the platform shows the hub is
+    dead before the partner is asked, and if the partner does not take the update a new one-time token is printed.
 
-    Example: hub platform rotate-token NL/ENE
+    Example: hub platform rotate-token NL/ENE --leaked
     """
     client = AdminClient.find(data_dir)
-    done = client.post(f"/platforms/{find(client, platform)}/rotate-token")
+    done = client.post(f"/platforms/{find(client, platform)}/rotate-token", {"is_leaked": leaked})
     if output is Form.JSON:
         print_json(done)
         return
@@ -123,6 +132,8 @@ def rotate_token(platform: Selector, output: Output = Form.TABLE, data_dir: Data
             "token": done["token"],
         }
     )
+    if done["reason"]:
+        progress(f"note: the old token is dead, but the partner did not take a new one: {done['reason']}")
     if done["token"]:
         progress("Give the versions URL and the token to the partner. The token is not shown again.")
 
@@ -171,6 +182,47 @@ def set_tolerance(
         print_json(done)
     else:
         print_facts({"platform": done["name"], "platform id": done["platform_id"], "stale": done["stale"]})
+
+
+class Quirk(StrEnum):
+    """Habits of a platform that the hub can serve."""
+
+    RAW_TOKEN = "raw-token"  # noqa: S105
+    HALF_HEADERS = "half-headers"
+    HTTP_STATUS = "http-status"
+
+
+@app.command(epilog=EXIT_CODES)
+def quirks(
+    platform: Selector,
+    flags: Annotated[list[Quirk] | None, typer.Option("--set", help="Serve this habit; repeat for several.")] = None,
+    clear: Annotated[bool, typer.Option("--clear", help="Serve none that is not named by --set.")] = False,
+    output: Output = Form.TABLE,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """Show or set the habits of a platform that the hub serves; without options it shows them.
+
+    raw-token: the hub shows its token as it is, not in Base64. half-headers: one half of a routing pair counts as none.
+    http-status: a receiver that is silent or away is told by HTTP 504 or 503 too.
+
+    Example: hub platform quirks NL/ENE --set raw-token --set http-status
+    """
+    client = AdminClient.find(data_dir)
+    path = f"/platforms/{find(client, platform)}/quirks"
+    done = client.get(path)
+    if flags or clear:
+        kept = [] if clear else done["quirks"]
+        done = client.post(path, {"quirks": sorted({*kept, *(flag.value for flag in flags or [])})})
+    if output is Form.JSON:
+        print_json(done)
+    else:
+        print_facts(
+            {
+                "platform": done["name"],
+                "platform id": done["platform_id"],
+                "quirks": ", ".join(done["quirks"]) or "none",
+            }
+        )
 
 
 @app.command(epilog=EXIT_CODES)

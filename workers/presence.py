@@ -1,9 +1,9 @@
 """The presence worker: finds out whether platforms can be reached, and tells every platform how the others stand.
 
 It looks at platforms and concludes (`Looks`), and sends the ClientInfo objects that this and everything else that changes a
-status leads to (`Telling`). It alone changes whether a platform counts as online; a handshake that succeeds does so too. Both
-work by leases in Postgres, so any number of these processes may run; what one that dies held, another begins anew within
-four seconds.
+status leads to (`Telling`); it also renews tokens by the calendar (`renewals`). It alone changes whether a platform counts as
+online; a handshake that succeeds does so too. Looking and telling work by leases in Postgres, so any number of these processes
+may run; what one that dies held, another begins anew within four seconds.
 
 Rules HC-*, AM-37, AM-39; decisions D-08, D-10, D-18, D-26.
 """
@@ -17,6 +17,7 @@ from workers.app import WorkerContext
 from workers.evidence import Evidence
 from workers.presence_looks import Looks
 from workers.presence_telling import Telling
+from workers.renewals import renew_until_stopped
 
 _DRAIN_SECONDS: Final = 5.0
 
@@ -32,10 +33,12 @@ async def run(context: WorkerContext) -> None:
         asyncio.create_task(telling.work.run_for_ever(), name="telling"),
         asyncio.create_task(listen_for_ever(context.store, CHANNEL, looks.work.wake), name="presence listen"),
     ]
+    renewing = asyncio.create_task(renew_until_stopped(context), name="renewals")
     context.ready()
     await context.stopping.wait()
     for task in tasks:
         task.cancel()
     await asyncio.gather(*tasks, return_exceptions=True)
+    await asyncio.wait([renewing], timeout=context.settings.drain_seconds)
     await asyncio.gather(looks.work.drain(_DRAIN_SECONDS), telling.work.drain(_DRAIN_SECONDS))
     await evidence.stop()

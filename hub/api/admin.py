@@ -11,7 +11,7 @@ from fastapi import APIRouter, Query
 from hub.api.admin_context import OPERATOR, AdminContext, done
 from hub.api.admin_dead_letters import add_dead_letters
 from hub.api.admin_errors import error_answer, guarded_route
-from hub.api.admin_models import Connect, ErrorBody, Invite, PartyText, Tolerate
+from hub.api.admin_models import Connect, ErrorBody, Invite, PartyText, Rotate, SetQuirks, Tolerate
 from hub.api.admin_receivers import add_receivers
 from hub.ocpi.parties import PartyId
 from hub.operations import inspect
@@ -22,7 +22,7 @@ from hub.operations.listing import SettingRow, list_settings
 from hub.operations.rotate import Rotation, rotate_token
 from hub.operations.status import HubStatus, status
 from hub.operations.suspend import StatusChange, resume, suspend
-from hub.operations.tolerate import Tolerance, set_stale
+from hub.operations.tolerate import Quirks, Tolerance, set_quirks, set_stale, show_quirks
 from hub.store.operators import PartyRow
 
 PREFIX: Final = "/admin/v1"
@@ -101,11 +101,16 @@ def _add_platforms(made: APIRouter, context: AdminContext) -> None:
         return done(await inspect.show_platform(store, str(platform_id)))
 
     @made.post("/platforms/{platform_id}/rotate-token")
-    async def rotate_platform_token(platform_id: UUID) -> Rotation:
+    async def rotate_platform_token(platform_id: UUID, body: Rotate | None = None) -> Rotation:
         """Renew the tokens between a platform and the hub."""
         return done(
             await rotate_token(
-                store, context.secrets, context.registrar, operator=OPERATOR, platform_id=str(platform_id)
+                store,
+                context.secrets,
+                context.registrar,
+                operator=OPERATOR,
+                platform_id=str(platform_id),
+                is_leaked=body is not None and body.is_leaked,
             )
         )
 
@@ -123,6 +128,16 @@ def _add_platforms(made: APIRouter, context: AdminContext) -> None:
     async def tolerate_platform(platform_id: UUID, body: Tolerate) -> Tolerance:
         """Let its pushes with old clocks count, or not."""
         return done(await set_stale(store, operator=OPERATOR, platform_id=str(platform_id), stale=body.stale))
+
+    @made.get("/platforms/{platform_id}/quirks")
+    async def show_platform_quirks(platform_id: UUID) -> Quirks:
+        """The habits of a platform that the hub serves."""
+        return done(await show_quirks(store, str(platform_id)))
+
+    @made.post("/platforms/{platform_id}/quirks")
+    async def set_platform_quirks(platform_id: UUID, body: SetQuirks) -> Quirks:
+        """Serve these habits and no others."""
+        return done(await set_quirks(store, operator=OPERATOR, platform_id=str(platform_id), quirks=body.quirks))
 
     @made.post("/platforms/{platform_id}/disconnect")
     async def disconnect_platform(platform_id: UUID) -> StatusChange:

@@ -5,6 +5,7 @@ from uuid import UUID
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 
+from hub.model.directory import Quirk
 from hub.ocpi.parties import PartyId, Role
 from hub.operations.receivers import CatchUp, Touches
 from hub.operations.tolerate import Stale
@@ -48,10 +49,22 @@ class Settle(_Body):
     again: bool = False
 
 
+class Rotate(_Body):
+    """Renew tokens; `is_leaked`: what the platform shows is dead at once, before it is told."""
+
+    is_leaked: bool = False
+
+
 class Tolerate(_Body):
     """What the hub lets pass from a platform."""
 
     stale: Stale
+
+
+class SetQuirks(_Body):
+    """The habits of a platform that the hub serves, instead of those before."""
+
+    quirks: tuple[Quirk, ...]
 
 
 class ReceiverChange(_Body):

@@ -4,6 +4,7 @@ A request to one party goes onto the log and its caller waits for the receiver's
 log holds it on all in-sync replicas; lists for all are answered from the store. Nothing here calls a partner.
 """
 
+import contextlib
 import re
 import secrets
 import time
@@ -26,13 +27,14 @@ from hub.messaging.producer import Producer
 from hub.messaging.rpc import Rpc, TooManyWaiting
 from hub.messaging.topics import PUSHES, Topics
 from hub.model import trace
-from hub.model.directory import Directory
+from hub.model.directory import Directory, Quirk
 from hub.model.envelope import Envelope, Reply, Scenario
 from hub.model.outcome import Leg, Outcome, Verdict, object_name
 from hub.ocpi.headers import read_routing, routing_headers, text_headers
 from hub.ocpi.modules import Match, Operation, TrafficClass
 from hub.ocpi.parties import PartyId
 from hub.ocpi.status import (
+    BY_HTTP_TOO,
     INTERNAL,
     LOG_UNAVAILABLE,
     RECEIVER_SILENT,
@@ -152,7 +154,7 @@ class Ingress:
             return await local(request, incoming)
         if incoming.scenario is Scenario.BROADCAST:
             return await self._broadcast(request, incoming)
-        return await self._ask(request, incoming)
+        return _by_http_too(request, await self._ask(request, incoming))
 
     async def _broadcast(self, request: Request, incoming: Incoming) -> Response:
         envelope = self._envelope(request, incoming)
@@ -316,7 +318,8 @@ def _request(
 
 
 def _examine(request: Request, found: tuple[Match, Operation]) -> Incoming | Refusal:
-    routing = read_routing(request.headers)
+    half_is_none = Quirk.HALF_HEADERS in request.caller.platform.quirks
+    routing = read_routing(request.headers, half_is_none=half_is_none)
     if isinstance(routing, Refusal):
         return routing
     value: Any = read_body(found[1], request.body)
@@ -331,6 +334,19 @@ def _relayed(reply: Reply, ids: MessageIds, requester: PartyId) -> Response:
     answered_by = PartyId.parse(headers.pop("from"))
     headers |= {**ids.headers(), **routing_headers(requester, answered_by)}
     return Answered(reply.http_status, headers, reply.body)
+
+
+class _Code(msgspec.Struct):
+    status_code: int = 0
+
+
+def _by_http_too(request: Request, response: Response) -> Response:
+    """The answer for a peer that looks at HTTP statuses only: 4002 and 4003 with a 504 and 503 (D-02)."""
+    if Quirk.HTTP_STATUS in request.caller.platform.quirks and response.status_code == SUCCESS.http:
+        with contextlib.suppress(msgspec.MsgspecError):
+            code = msgspec.json.decode(response.body, type=_Code).status_code
+            response.status_code = BY_HTTP_TOO.get(code, response.status_code)
+    return response
 
 
 def _unavailable(status: Any) -> Refusal:

@@ -24,6 +24,17 @@ class PlatformStatus(StrEnum):
     SUSPENDED = "suspended"
 
 
+class Quirk(StrEnum):
+    """A habit of a platform that an operator lets the hub serve; what is not set is as OCPI says."""
+
+    RAW_TOKEN = "raw-token"  # noqa: S105
+    """It reads credentials tokens as they are, not in Base64, and does not say so by refusing the latter (D-14)."""
+    HALF_HEADERS = "half-headers"
+    """It sends one half of a routing pair; the pair counts as missing (D-15)."""
+    HTTP_STATUS = "http-status"
+    """It looks at HTTP statuses only: 4002 and 4003 come to it with 504 and 503 (D-02)."""
+
+
 class TokenKind(StrEnum):
     """What an inbound token opens."""
 
@@ -83,6 +94,7 @@ class Platform:
     is_online: bool = True
     accepts_stale: bool = False
     """Whether what it pushes counts even where its clocks are older than those held (D-11)."""
+    quirks: frozenset[Quirk] = frozenset()
 
     @property
     def is_connected(self) -> bool:

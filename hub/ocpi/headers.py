@@ -56,26 +56,31 @@ def _text(value: bytes) -> str:
         return value.decode("latin-1").strip()
 
 
-def read_routing(headers: Mapping[str, str]) -> Routing | Refusal:
+def read_routing(headers: Mapping[str, str], *, half_is_none: bool = False) -> Routing | Refusal:
     """The routing pairs of a request (lower-case header names).
 
     A half pair, or an id of another form than CiString(2)/CiString(3), is a refusal that names the header (RT-02, RT-22).
+    With `half_is_none` a half pair counts as missing (D-15).
     """
-    to_party = _pair(headers, TO_COUNTRY_CODE, TO_PARTY_ID)
+    to_party = _pair(headers, TO_COUNTRY_CODE, TO_PARTY_ID, half_is_none)
     if isinstance(to_party, Refusal):
         return to_party
-    from_party = _pair(headers, FROM_COUNTRY_CODE, FROM_PARTY_ID)
+    from_party = _pair(headers, FROM_COUNTRY_CODE, FROM_PARTY_ID, half_is_none)
     if isinstance(from_party, Refusal):
         return from_party
     return Routing(to_party, from_party)
 
 
-def _pair(headers: Mapping[str, str], country_name: str, party_name: str) -> PartyId | Refusal | None:
+def _pair(
+    headers: Mapping[str, str], country_name: str, party_name: str, half_is_none: bool
+) -> PartyId | Refusal | None:
     country_code = headers.get(_LOWER[country_name])
     party_id = headers.get(_LOWER[party_name])
     if not country_code and not party_id:
         return None
     if not country_code or not party_id:
+        if half_is_none:
+            return None
         missing = party_name if country_code else country_name
         present = country_name if country_code else party_name
         return Refusal(INVALID_PARAMETER, f"{present} is given without {missing}: both or neither")

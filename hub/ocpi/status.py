@@ -67,6 +67,9 @@ LOG_UNAVAILABLE: Final = Status(503, 3000, "The hub cannot take messages at the 
 STORE_UNAVAILABLE: Final = Status(503, 3000, "The hub's database is not available at the moment; nothing was sent")
 INTERNAL: Final = Status(500, 3000, "The hub has met a fault of its own")
 
+BY_HTTP_TOO: Final = {RECEIVER_SILENT.ocpi: 504, RECEIVER_NOT_CONNECTED.ocpi: 503}
+"""HTTP statuses of these codes for peers that look at nothing else (D-02)."""
+
 TABLE: Final[dict[str, Status]] = {name: value for name, value in globals().items() if isinstance(value, Status)}
 """Every pair by its name, for the test of completeness and for the API description."""
 

@@ -1,6 +1,9 @@
-"""Renewing a platform's tokens (CR-18): a new token A before registration, a credentials update after it."""
+"""Renewing a platform's tokens (CR-18): a new token A before registration, a credentials update after it.
 
-from dataclasses import dataclass, field
+A token that leaked is dead before the platform is asked to renew: whoever has it must not use the time that renewing takes.
+"""
+
+from dataclasses import dataclass, field, replace
 from enum import StrEnum
 
 from hub.model.directory import PlatformStatus
@@ -8,8 +11,8 @@ from hub.ocpi.status import Refusal
 from hub.operations.declined import Declined, Reason, no_such_platform
 from hub.operations.invite import new_token
 from hub.registration.register import Registrar
-from hub.store import operators
-from hub.store.directory import bump
+from hub.store import operators, platforms
+from hub.store.directory import await_holders, bump
 from hub.store.operators import Standing
 from hub.store.pool import Store
 from hub.store.secrets import Secrets
@@ -24,22 +27,29 @@ class Renewed(StrEnum):
 
 @dataclass(frozen=True, slots=True)
 class Rotation:
-    """What was renewed; `token` is the new token A where there is one, shown this once."""
+    """What was renewed; `token` is the new token A where there is one, shown this once.
+
+    `reason`: why the platform itself could not be told, where a leaked token is dead and it needs a new token A.
+    """
 
     platform_id: str
     platform_name: str
     renewed: Renewed
     versions_url: str
     token: str | None = field(repr=False)
+    reason: str = ""
 
 
 async def rotate_token(
-    store: Store, secrets: Secrets, registrar: Registrar, *, operator: str, platform_id: str
+    store: Store, secrets: Secrets, registrar: Registrar, *, operator: str, platform_id: str, is_leaked: bool = False
 ) -> Rotation | Declined:
     """Renew what a platform and the hub show each other.
 
     A registered platform is sent PUT credentials and both tokens change; the old ones still open for a grace period. A platform
     that is not registered gets a new token A and the one before it is dead at once.
+
+    `is_leaked`: what a registered platform shows the hub is dead at once, in every process, and only then the platform is sent
+    the PUT. Where it does not take that, it can be let in by a new token A alone, which is made.
     """
     async with store.transaction() as connection:
         await operators.order_writers(connection)
@@ -50,22 +60,39 @@ async def rotate_token(
             return Declined(Reason.CONFLICT, f"platform {found.name} is suspended: resume it first")
         is_registered = found.status is PlatformStatus.CONNECTED
         renewed = Renewed.CREDENTIALS if is_registered else Renewed.REGISTRATION_TOKEN
-        detail = {"renewing": renewed.value}
+        detail = {"renewing": renewed.value, "leaked": is_leaked}
         await operators.add_audit(connection, operator, "platform.token_rotated", f"platform/{platform_id}", detail)
+        if is_registered and is_leaked:
+            await platforms.drop_inbound_tokens(connection, platform_id)
         token = None if is_registered else await new_token(connection, secrets, platform_id)
-        await bump(connection)
-    if is_registered:
-        failed = await _update_credentials(store, registrar, operator, found)
-        if failed:
-            return failed
-    return Rotation(found.platform_id, found.name, renewed, registrar.identity.versions_url, token)
+        version = await bump(connection)
+    rotation = Rotation(found.platform_id, found.name, renewed, registrar.identity.versions_url, token)
+    if not is_registered:
+        return rotation
+    if is_leaked:
+        await await_holders(store, version)
+    refusal = await _update_credentials(store, registrar, operator, found)
+    if refusal is None:
+        return rotation
+    if not is_leaked:
+        return Declined(Reason.PARTNER_FAILED, f"{refusal.message}; the tokens are as they were")
+    token = await _let_in_anew(store, secrets, platform_id)
+    return replace(rotation, renewed=Renewed.REGISTRATION_TOKEN, token=token, reason=refusal.message)
 
 
-async def _update_credentials(store: Store, registrar: Registrar, operator: str, standing: Standing) -> Declined | None:
+async def _update_credentials(store: Store, registrar: Registrar, operator: str, standing: Standing) -> Refusal | None:
     result = await registrar.rotate(standing.platform_id)
     if not isinstance(result, Refusal):
         return None
     async with store.connection() as connection:
         subject, detail = f"platform/{standing.platform_id}", {"reason": result.message}
         await operators.add_audit(connection, operator, "platform.token_not_rotated", subject, detail)
-    return Declined(Reason.PARTNER_FAILED, f"{result.message}; the tokens are as they were")
+    return result
+
+
+async def _let_in_anew(store: Store, secrets: Secrets, platform_id: str) -> str:
+    async with store.transaction() as connection:
+        await operators.order_writers(connection)
+        token = await new_token(connection, secrets, platform_id)
+        await bump(connection)
+    return token

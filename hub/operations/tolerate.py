@@ -1,8 +1,10 @@
 """What the hub lets pass from one platform and not from others: data about the peer, set by an operator."""
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Literal
 
+from hub.model.directory import Quirk
 from hub.operations.declined import Declined, no_such_platform
 from hub.store import operators
 from hub.store.directory import bump
@@ -19,6 +21,38 @@ class Tolerance:
     name: str
     stale: str
     directory_version: int
+
+
+@dataclass(frozen=True, slots=True)
+class Quirks:
+    """The habits of a platform that the hub serves, in order."""
+
+    platform_id: str
+    name: str
+    quirks: tuple[str, ...]
+
+
+async def set_quirks(store: Store, *, operator: str, platform_id: str, quirks: Iterable[Quirk]) -> Quirks | Declined:
+    """Serve these habits of a platform and no others. Idempotent."""
+    wanted = tuple(sorted(set(quirks)))
+    async with store.transaction() as connection:
+        await operators.order_writers(connection)
+        found = await operators.find_platform(connection, platform_id)
+        if found is None:
+            return no_such_platform(platform_id)
+        await operators.set_quirks(connection, platform_id, wanted)
+        await operators.add_audit(
+            connection, operator, "platform.quirks_set", f"platform/{platform_id}", {"quirks": list(wanted)}
+        )
+        await bump(connection)
+    return Quirks(platform_id, found.name, wanted)
+
+
+async def show_quirks(store: Store, platform_id: str) -> Quirks | Declined:
+    """What is set for a platform."""
+    async with store.connection() as connection:
+        found = await operators.find_quirks(connection, platform_id)
+    return Quirks(platform_id, *found) if found else no_such_platform(platform_id)
 
 
 async def set_stale(store: Store, *, operator: str, platform_id: str, stale: Stale) -> Tolerance | Declined:

@@ -15,7 +15,7 @@ from datetime import UTC, datetime, timedelta
 from typing import Any, Final, TypeVar
 
 from hub.errors import PartnerError, StoreUnavailable
-from hub.model.directory import OutboundToken, Platform, PlatformStatus, TokenKind
+from hub.model.directory import OutboundToken, Platform, PlatformStatus, Quirk, TokenKind
 from hub.ocpi.modules import CREDENTIALS, Interface
 from hub.ocpi.parties import Role
 from hub.ocpi.status import CONNECT_BACK_FAILED, PLATFORM_SUSPENDED, WRONG_REGISTRATION_STATE, Refusal
@@ -86,7 +86,7 @@ class Registrar:
         theirs = read_credentials(version, value)
         if isinstance(theirs, Refusal):
             return theirs
-        token = OutboundToken(theirs.token)
+        token = OutboundToken(theirs.token, _encoding(platform))
         learnt = await self._learn(theirs.url, token, wanted=version, roles=_roles(theirs))
         if isinstance(learnt, Refusal):
             log.warning("registration.failed", platform_id=platform.platform_id, reason=learnt.message)
@@ -115,7 +115,7 @@ class Registrar:
         self, platform_id: str, versions_url: str, token_a: str, roles: tuple[Role, ...]
     ) -> Connected | Refusal:
         """Register at a platform as Sender: with its token A, at its versions URL (CR-03 … CR-05, CR-32)."""
-        given = OutboundToken(token_a)
+        given = OutboundToken(token_a, _encoding(self._keeper.current.platforms.get(platform_id)))
         learnt = await self._learn(versions_url, given, wanted=None, roles=roles)
         if isinstance(learnt, Refusal):
             return learnt
@@ -286,6 +286,11 @@ def _changed_meanwhile(kind: TokenKind, standing: platforms.InboundStanding | No
     if standing.status is PlatformStatus.SUSPENDED:
         return Refusal(PLATFORM_SUSPENDED, PLATFORM_SUSPENDED.message)
     return None
+
+
+def _encoding(platform: Platform | None) -> str:
+    """How a new token is shown at first; the handshake learns it otherwise (D-14)."""
+    return "raw" if platform is not None and Quirk.RAW_TOKEN in platform.quirks else "base64"
 
 
 def _roles(theirs: TheirCredentials) -> tuple[Role, ...]:

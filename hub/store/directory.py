@@ -20,6 +20,7 @@ from hub.model.directory import (
     PartyRole,
     Platform,
     PlatformStatus,
+    Quirk,
     TokenKind,
 )
 from hub.ocpi.modules import Interface
@@ -185,6 +186,7 @@ class DirectoryKeeper:
                 token=self._outbound(row),
                 is_online=row["is_online"],
                 accepts_stale=row["stale"] == "accept",
+                quirks=frozenset(quirk for quirk in Quirk if quirk in row["quirks"]),
             )
             for row in platforms
         }
@@ -193,7 +195,8 @@ class DirectoryKeeper:
         if row["sealed"] is None:
             return None
         try:
-            return OutboundToken(self._secrets.unseal(row["sealed"], row["platform_id"]), row["encoding"])
+            encoding = "raw" if Quirk.RAW_TOKEN in row["quirks"] else row["encoding"]
+            return OutboundToken(self._secrets.unseal(row["sealed"], row["platform_id"]), encoding)
         except ConfigurationError as error:
             log.error("outbound_token.unreadable", platform_id=row["platform_id"], error=str(error))
             return None

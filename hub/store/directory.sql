@@ -1,6 +1,6 @@
 -- name: platforms
 -- Every platform with its outbound token as it rests.
-select p.platform_id::text, p.name, p.status, p.ocpi_version, p.versions_url, p.is_online, p.stale,
+select p.platform_id::text, p.name, p.status, p.ocpi_version, p.versions_url, p.is_online, p.stale, p.quirks,
        o.sealed, o.encoding
 from platform p left join outbound_token o using (platform_id)
 

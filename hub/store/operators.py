@@ -4,7 +4,7 @@ Whoever changes something calls `order_writers` first: the directory's own row l
 commit, registration in other processes included.
 """
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any, Final
@@ -148,6 +148,17 @@ async def set_status(connection: Connection, platform_id: str, status: PlatformS
     """Change where a platform stands; its roles then count as changed too (HC-07)."""
     await connection.execute(SQL["set_status"], platform_id, status.value)
     await connection.execute(SQL["touch_roles"], platform_id)
+
+
+async def set_quirks(connection: Connection, platform_id: str, quirks: Sequence[str]) -> None:
+    """What the hub lets pass from a platform and does for it, instead of what was set before."""
+    await connection.execute(SQL["set_quirks"], platform_id, list(quirks))
+
+
+async def find_quirks(connection: Connection, platform_id: str) -> tuple[str, tuple[str, ...]] | None:
+    """The name of a platform and its quirks; None when there is none."""
+    row = await connection.fetchrow(SQL["quirks"], platform_id)
+    return (row["name"], tuple(row["quirks"])) if row else None
 
 
 async def set_stale(connection: Connection, platform_id: str, stale: str) -> None:

@@ -46,6 +46,14 @@ update platform set status = $2, updated_at = now() where platform_id = $1
 -- What becomes of a platform's pushes that are older than what is held (D-11).
 update platform set stale = $2, updated_at = now() where platform_id = $1
 
+-- name: set_quirks
+-- The habits of a platform that the hub serves.
+update platform set quirks = $2, updated_at = now() where platform_id = $1
+
+-- name: quirks
+-- The habits of a platform that the hub serves, and its name.
+select name, quirks from platform where platform_id = $1
+
 -- name: touch_roles
 -- The status of these parties changes now, as others see it in hubclientinfo.
 update party set last_updated = now() where platform_id = $1

@@ -5,7 +5,7 @@ Nothing here opens a transaction: a registration is one, so that on any failure 
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Final
 
 from hub.model.directory import PlatformStatus, TokenKind
@@ -105,6 +105,20 @@ async def keep_token(connection: Connection, token_hash: bytes) -> None:
 async def drop_token(connection: Connection, token_hash: bytes) -> None:
     """An inbound token on trial goes."""
     await connection.execute(SQL["drop_token"], token_hash)
+
+
+async def drop_inbound_tokens(connection: Connection, platform_id: str) -> None:
+    """Nothing that the platform shows opens anything any more; what the hub shows it stays."""
+    await connection.execute(SQL["drop_tokens"], platform_id)
+
+
+async def claim_renewal(connection: Connection, older_than: timedelta, tried_before: timedelta) -> str | None:
+    """A connected platform whose tokens are older than that, for this process to renew; None when there is none.
+
+    No process gets it again before `tried_before` has passed, so a try that fails or is cut off is repeated then.
+    """
+    claimed: str | None = await connection.fetchval(SQL["claim_renewal"], older_than, tried_before)
+    return claimed
 
 
 async def make_current(connection: Connection, platform_id: str, token_hash: bytes, others_until: datetime) -> None:

@@ -108,6 +108,18 @@ insert into outbound_token (platform_id, sealed, key_id, encoding) values ($1, $
 on conflict (platform_id) do update
 set sealed = excluded.sealed, key_id = excluded.key_id, encoding = excluded.encoding, created_at = now()
 
+-- name: claim_renewal
+-- One connected platform that is shown a token older than $1 and was not tried within $2; the try counts from now.
+update outbound_token set renewal_tried_at = now()
+where platform_id = (
+    select o.platform_id from outbound_token o join platform p using (platform_id)
+    where p.status = 'connected' and p.is_online
+      and o.created_at < now() - $1::interval and o.renewal_tried_at < now() - $2::interval
+    order by o.created_at limit 1
+    for update of o skip locked
+)
+returning platform_id::text
+
 -- name: drop_outbound_token
 -- We show nothing any more.
 delete from outbound_token where platform_id = $1

@@ -1,7 +1,7 @@
 -- Who is connected, where messages go, what is known of every object, and what became of every message.
 
 -- A platform: one OCPI connection. name is the operator's word for it until its first credentials arrive. stale: what becomes of
--- its pushes that are older than what is held (D-11).
+-- its pushes that are older than what is held (D-11). quirks: its habits that the hub serves (D-02, D-14, D-15).
 create table platform (
     platform_id uuid primary key,
     name text not null,
@@ -10,6 +10,7 @@ create table platform (
     versions_url text,
     is_online boolean not null default true,
     stale text not null default 'refuse' check (stale in ('refuse', 'accept')),
+    quirks text[] not null default '{}',
     created_at timestamptz not null default now(),
     updated_at timestamptz not null default now()
 );
@@ -55,12 +56,14 @@ create table inbound_token (
 create index inbound_token_platform on inbound_token (platform_id);
 
 -- The token that we show to a platform: AES-256-GCM, the key named by key_id. encoding: base64 or raw (D-14).
+-- renewal_tried_at: when the hub last tried to renew it because of its age.
 create table outbound_token (
     platform_id uuid primary key references platform on delete cascade,
     sealed bytea not null,
     key_id text not null,
     encoding text not null default 'base64' check (encoding in ('base64', 'raw')),
-    created_at timestamptz not null default now()
+    created_at timestamptz not null default now(),
+    renewal_tried_at timestamptz not null default '-infinity'
 );
 
 -- The version of everything above: raised in the transaction that changes it, announced by NOTIFY directory.

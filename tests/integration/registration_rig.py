@@ -373,3 +373,20 @@ def answering(response: Callable[[], web.Response]) -> Script:
         return response()
 
     return answer
+
+
+def takes(hub: Hub, platform: ScriptedPlatform) -> Script:
+    """A script that takes the hub's credentials: calls back with the offered token, then gives its own."""
+
+    async def take(seen: Seen) -> web.Response:
+        offered = seen.body["token"]
+        for url in (seen.body["url"], f"{hub.url}/ocpi/2.2.1"):
+            got = await hub.ask("GET", url, offered)
+            assert got.status == (200, 1000), url
+        replaced = set(seen.tokens)
+        answer = said(platform.credentials())
+        platform.accepted -= replaced
+        platform.inbound = offered
+        return answer
+
+    return take

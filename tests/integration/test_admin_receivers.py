@@ -141,3 +141,16 @@ async def test_a_platform_is_trusted_with_old_clocks_until_it_is_not(rig: AdminR
     await rig.json("platform", "set", "NL/CPO", "--stale", "refuse")
     await rig.keeper.refresh()
     assert not rig.keeper.current.platforms[accepted["platform_id"]].accepts_stale
+
+
+async def test_habits_of_a_platform_are_added_and_cleared(rig: AdminRig) -> None:
+    first = await rig.json("platform", "quirks", "NL/CPO", "--set", "raw-token")
+    both = await rig.json("platform", "quirks", "NL/CPO", "--set", "http-status")
+    shown = await rig.json("platform", "quirks", "NL/CPO")
+    one = await rig.json("platform", "quirks", "NL/CPO", "--clear", "--set", "half-headers")
+    none = await rig.json("platform", "quirks", "NL/CPO", "--clear")
+
+    assert first["quirks"] == ["raw-token"]
+    assert both["quirks"] == shown["quirks"] == ["http-status", "raw-token"]
+    assert (one["quirks"], none["quirks"]) == (["half-headers"], [])
+    assert (await rig.hub("platform", "quirks", "NL/CPO", "--set", "no-such")).exit_code == USAGE

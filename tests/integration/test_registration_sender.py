@@ -28,6 +28,7 @@ from tests.integration.registration_rig import (
     answering,
     forget_platforms,
     said,
+    takes,
 )
 
 pytestmark = pytest.mark.asyncio(loop_scope="module")
@@ -56,23 +57,6 @@ async def cpo(hub: Hub) -> AsyncIterator[ScriptedPlatform]:
         made.accepted.add(TOKEN_A)
         made.scripts[f"POST {CREDENTIALS}"] = made.scripts[f"PUT {CREDENTIALS}"] = takes(hub, made)
         yield made
-
-
-def takes(hub: Hub, platform: ScriptedPlatform) -> Any:
-    """A script that takes the hub's credentials: calls back with the offered token, then gives its own."""
-
-    async def take(seen: Seen) -> web.Response:
-        offered = seen.body["token"]
-        for url in (seen.body["url"], f"{hub.url}/ocpi/2.2.1"):
-            got = await hub.ask("GET", url, offered)
-            assert got.status == (200, 1000), url
-        replaced = set(seen.tokens)
-        answer = said(platform.credentials())
-        platform.accepted -= replaced
-        platform.inbound = offered
-        return answer
-
-    return take
 
 
 async def connect(hub: Hub, platform: ScriptedPlatform, *, expected: tuple[int, ...] = (201,), **more: Any) -> Any:
