@@ -36,7 +36,7 @@ class Profile:
     """Most objects on one page of a list."""
     probe_seconds: float = 1.0
     """How often an offline platform is asked whether it is there."""
-    idle_seconds: float = 45.0
+    idle_seconds: float = 5.0
     """How long a platform may give no sign of life before it is asked."""
 
 

@@ -1,6 +1,7 @@
 """Assertions that name one rule each, and the ledger of what they found.
 
-A rule is covered only by its own assertions: that a case passed says nothing about a rule that it did not name.
+A rule is covered only by its own assertions: that a case passed says nothing about a rule that it did not name. An assertion that
+fails does not end its case, so that each rule is judged by itself; the case fails when it ends.
 """
 
 import tomllib
@@ -32,8 +33,23 @@ FINDINGS: Final[dict[str, Finding]] = {}
 """What this run has found so far, by rule."""
 
 
+_broken: Final[list[str]] = []
+
+
 class RuleBrokenError(AssertionError):
-    """The hub does not keep a rule."""
+    """The hub does not keep the rules of a case."""
+
+
+def settle() -> None:
+    """End a case.
+
+    Raises:
+        RuleBrokenError: one of its assertions failed; the message names the rules.
+    """
+    broken = list(_broken)
+    _broken.clear()
+    if broken:
+        raise RuleBrokenError("\n".join(broken))
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,7 +65,7 @@ class Rule:
             finding.passed += 1
             return
         finding.failures.append(what)
-        raise RuleBrokenError(f"{self.rule_id} {RULES[self.rule_id]['test']}\nbut: {what}")
+        _broken.append(f"{self.rule_id} {RULES[self.rule_id]['test']}\nbut: {what}")
 
     def equal(self, actual: object, expected: object, what: str = "value") -> None:
         """Assert that two values are equal."""

@@ -4,7 +4,7 @@ import time
 
 from tests.conformance.check import rule
 from tests.conformance.objects import LATER, a_location, tail_of
-from tests.conformance.party import Platform, Received, Role, new_id
+from tests.conformance.party import Platform, Received, Role, new_id, reply
 from tests.conformance.world import World
 
 
@@ -127,3 +127,24 @@ async def test_a_platform_that_stops_answering_is_offline_until_it_answers(world
         since = f"?date_from={LATER}"
         ids = [entry["id"] for entry in await world.get_all(guest, "locations", since)]
         rule("OF-02").within(location["id"], ids, "a Location that changed meanwhile, by date_from")
+
+
+async def test_a_quiet_platform_is_asked_and_a_401_to_that_alone_changes_nothing(world: World) -> None:
+    async with world.guest("EMSP") as guest:
+        guest.paths["GET", "/ocpi/versions"] = reply(2000, status=401)
+
+        def probes() -> list[Received]:
+            return [entry for entry in guest.received[count:] if entry.target == "/ocpi/versions"]
+
+        count = len(guest.received)
+        await guest.until(probes, 40.0)
+        rule("HC-14").holds(probes(), "a platform that gave no sign of life was not asked for its versions")
+        rule("ID-06").holds(
+            all(entry.header("X-Request-ID") and entry.header("X-Correlation-ID") for entry in probes()), "no ids"
+        )
+        rule("AU-01").holds(all(entry.header("Authorization") for entry in probes()), "a check without Authorization")
+        for number in range(3):
+            answer = await world.cp1.send("PUT", "RECEIVER", "locations", "/NL/CP1/L1", body={}, to=guest.party)
+            found = [entry["status"] for entry in await listed(world.cp1, guest.party)]
+            rule("AM-39").equal((answer.code, found), (1000, ["CONNECTED"]), f"request {number}, and its status")
+            rule("D-10").equal((answer.code, found), (1000, ["CONNECTED"]), f"request {number}, and its status")
