@@ -73,6 +73,9 @@ PLATFORM_TURNS: Final = Counter("hub_platform_turns", "Platforms that were found
 CLIENT_INFOS_SENT: Final = Counter(
     "hub_client_infos_sent", "ClientInfo objects sent to platforms, by verdict", ["verdict"]
 )
+OBJECTS_FETCHED: Final = Counter(
+    "hub_objects_fetched", "Attempts to fetch what is known by patches only, by what they came to", ["result"]
+)
 DIRECTORY_VERSION: Final = Gauge("hub_directory_version", "Version of the directory that this process holds")
 
 

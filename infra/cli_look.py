@@ -104,6 +104,42 @@ def show_object(
             typer.echo("\n".join(cell(line) for line in unit["raw"].splitlines()))
 
 
+@object_app.command("incomplete", epilog=EXIT_CODES)
+def list_incomplete(
+    party: Annotated[str | None, typer.Option("--party", help="Only those of this owner, such as NL/ENE.")] = None,
+    limit: Annotated[int, typer.Option("--limit", min=1, max=1000, help="How many at most.")] = 100,
+    output: Output = Form.TABLE,
+    data_dir: DataDir = DEFAULT_DATA_DIR,
+) -> None:
+    """List objects that are in no list since the hub knows patches of them only, the longest waiting first.
+
+    The hub fetches them from their owners by itself. What an owner does not have, or answers wrongly again and again, is given
+    up until it patches the object again; its PUT of the whole object ends the matter.
+
+    Example: hub object incomplete --party NL/ENE
+    """
+    given = {} if party is None else {"party": party}
+    found = AdminClient.find(data_dir).get("/objects/incomplete", limit=str(limit), **given)
+    if output is Form.JSON:
+        print_json(found)
+        return
+    print_rows(
+        ("OBJECT", "UNITS", "SINCE", "ATTEMPTS", "NEXT ATTEMPT", "LAST ERROR", "PLATFORM"),
+        (
+            (
+                "/".join((entry["module"], entry["party"], entry["object_id"])),
+                entry["units"],
+                entry["since"],
+                entry["tries"],
+                "given up" if entry["is_given_up"] else entry["next_try_at"],
+                entry["detail"],
+                entry["platform_name"] or entry["platform_id"],
+            )
+            for entry in found
+        ),
+    )
+
+
 def _await_story(client: AdminClient, correlation_id: str, seconds: float) -> None:
     deadline = time.monotonic() + seconds
     while time.monotonic() < deadline and not client.has("/exchanges", correlation_id=correlation_id):
@@ -151,6 +187,6 @@ def _unit_name(unit: Mapping[str, Any]) -> str:
 
 
 def _unit_state(unit: Mapping[str, Any]) -> str:
-    if unit["raw"] is None:
-        return "deleted"
-    return "incomplete" if unit["is_incomplete"] else "held"
+    if unit["is_incomplete"]:
+        return "incomplete"
+    return "deleted" if unit["raw"] is None else "held"

@@ -23,6 +23,7 @@ from hub.operations.rotate import Rotation, rotate_token
 from hub.operations.status import HubStatus, status
 from hub.operations.suspend import StatusChange, resume, suspend
 from hub.operations.tolerate import Quirks, Tolerance, set_quirks, set_stale, show_quirks
+from hub.store.incomplete import IncompleteObject
 from hub.store.operators import PartyRow
 
 PREFIX: Final = "/admin/v1"
@@ -159,6 +160,13 @@ def _add_looks(made: APIRouter, context: AdminContext) -> None:
     ) -> inspect.ObjectUnits:
         """One object as the hub holds it, unit by unit; `raw` is its JSON, every value as it was pushed."""
         return done(await inspect.show_object(context.store, module, PartyId.parse(party), object_id))
+
+    @made.get("/objects/incomplete")
+    async def list_incomplete(
+        party: Annotated[PartyText | None, Query()] = None, limit: Annotated[int, Query(ge=1, le=1000)] = 100
+    ) -> tuple[IncompleteObject, ...]:
+        """Objects of which patches only are known: since when, how often their owner was asked, what came of it, when next."""
+        return await inspect.list_incomplete(context.store, PartyId.parse(party) if party else None, limit)
 
 
 def _add_hub(made: APIRouter, context: AdminContext) -> None:

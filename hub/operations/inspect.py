@@ -8,8 +8,9 @@ from typing import Final
 from hub.model.outcome import Leg
 from hub.ocpi.parties import PartyId
 from hub.operations.declined import Declined, Reason, no_such_platform
-from hub.store import operators
+from hub.store import incomplete, operators
 from hub.store.exchanges import Step, story
+from hub.store.incomplete import IncompleteObject
 from hub.store.inspect import UnitRow, units_of
 from hub.store.operators import EndpointRow, PartyRow, PlatformRow, TokenRow
 from hub.store.pool import Store
@@ -99,6 +100,12 @@ async def show_object(store: Store, module: str, owner: PartyId, object_id: str)
     if not units:
         return Declined(Reason.NOT_FOUND, f"the hub holds no {module}/{owner}/{object_id}")
     return ObjectUnits(module, str(owner.folded), units[0].object_id, units)
+
+
+async def list_incomplete(store: Store, owner: PartyId | None, limit: int) -> tuple[IncompleteObject, ...]:
+    """Objects of which patches only are known, and how far the hub is with fetching them (D-12)."""
+    async with store.connection() as connection:
+        return await incomplete.show(connection, owner, limit=limit)
 
 
 async def show_exchange(store: Store, correlation_id: str) -> Story | Declined:

@@ -12,7 +12,7 @@ from hub.model.directory import Directory, Platform, PlatformStatus
 from hub.ocpi.parties import PartyId
 from hub.operations.declined import Declined, Reason
 from hub.routing.entitlement import entitlements
-from hub.store import marks, operators, receiver_looks
+from hub.store import fills, marks, operators, receiver_looks
 from hub.store.pool import Store
 from hub.store.receiver_looks import ReceiverFacts, RefusalRow
 
@@ -125,7 +125,8 @@ async def change_receiver(
     """Pause or resume a receiver, or change what is set for it; workers act on it within a second. Idempotent.
 
     A paused receiver gets nothing; what it misses is marked and sent when it is resumed. `rate` is how many requests for all may
-    begin each second, in all workers together; 0: as many as it takes.
+    begin each second, in all workers together; 0: as many as it takes. One that catches up from now on is filled with everything:
+    nobody knows what it missed (D-13).
     """
     receiver = _find(desk.directory, party, platform_id)
     if isinstance(receiver, Declined):
@@ -133,9 +134,12 @@ async def change_receiver(
     given = {"is_paused": is_paused, "catch_up": catch_up, "touches": touches, "rate": rate}
     detail = {name: value for name, value in given.items() if value is not None}
     async with desk.store.transaction() as connection:
+        caught_up = await fills.catches_up(connection, receiver)
         await receiver_looks.set_receiver(
             connection, receiver, is_paused=is_paused, catch_up=catch_up, touches=touches, rate=rate
         )
+        if catch_up == "push" and not caught_up:
+            await fills.renew(connection, receiver)
         await operators.add_audit(connection, operator, "receiver.changed", _subject(receiver), detail)
     return await show_receiver(desk, receiver.party, receiver.platform_id)
 

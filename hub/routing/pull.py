@@ -6,13 +6,17 @@ from urllib.parse import parse_qsl
 
 import msgspec
 
+from hub.model.directory import Platform
 from hub.model.unit import UnitKey
 from hub.ocpi.modules import Interface, find
 from hub.ocpi.status import Refusal
 from hub.routing.admit import check_broadcast, url_owner
 from hub.routing.open_keys import token_key
+from hub.routing.plan import is_own_url
+from hub.routing.rewrite import absolute, next_link
 
 LONGEST_PAUSE_SECONDS = 3600.0
+_LONGEST_COUNT = 12
 
 
 class _Answer(msgspec.Struct):
@@ -32,7 +36,7 @@ class Pulled:
 
 def pause_seconds(tries: int) -> float:
     """How long to wait after so many attempts: twice as long each time, an hour at most."""
-    return min(2.0**tries, LONGEST_PAUSE_SECONDS)
+    return min(2.0 ** min(tries, 16), LONGEST_PAUSE_SECONDS)
 
 
 def read_single(content: bytes) -> bytes:
@@ -51,6 +55,22 @@ def read_page(content: bytes) -> list[bytes]:
         msgspec.DecodeError: no page of an OCPI list.
     """
     return [bytes(entry) for entry in _lists.decode(read_single(content))]
+
+
+def next_page(
+    headers: Mapping[str, str], called: str, platform: Platform, read: int, by_offset: str | None
+) -> str | None:
+    """The URL of the page after the one called; None after the last.
+
+    Where the owner gives no Link of its own platform: `by_offset`, unless its total says that all of it was `read`.
+    """
+    given = next_link(headers.get("link", ""))
+    url = absolute(given, called) if given else None
+    if url is not None and is_own_url(url, platform):
+        return url
+    total = headers.get("x-total-count", "")
+    is_all = total.isascii() and total.isdigit() and len(total) <= _LONGEST_COUNT and read >= int(total)
+    return None if is_all else by_offset
 
 
 def names(root: UnitKey, raw: bytes) -> bool:

@@ -11,7 +11,8 @@ from urllib.parse import quote, unquote, urljoin
 
 _decoder: Final = JSONDecoder()
 _SPACE: Final = re.compile(r"[ \t\n\r]*")
-_NEXT_LINK: Final = re.compile(r"<([^>]*)>\s*;[^,]*?\brel\s*=\s*\"?next\"?", re.IGNORECASE)
+_LINK: Final = re.compile(r"<([^<>]*)>([^<]*)")
+_RELATION: Final = re.compile(r";\s*rel\s*=\s*(?:\"([^\"]*)\"|([^\s;,\"]+))", re.IGNORECASE)
 
 
 def replace_member(body: bytes, name: str, new: str) -> bytes:
@@ -75,9 +76,12 @@ def replace_query_value(query: str, name: str, new: str) -> str:
 
 
 def next_link(header: str) -> str | None:
-    """The URL of `rel="next"` in a Link header."""
-    match = _NEXT_LINK.search(header)
-    return match.group(1).strip() if match else None
+    """The URL of `rel="next"` in a Link header, which may hold several links, each with several relations (RFC 8288)."""
+    for url, parameters in _LINK.findall(header):
+        relation = _RELATION.search(parameters)
+        if relation and "next" in (relation.group(1) or relation.group(2) or "").lower().split():
+            return str(url).strip()
+    return None
 
 
 def link_header(url: str) -> str:

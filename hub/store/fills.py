@@ -46,10 +46,20 @@ async def grant(connection: Connection, share: Share, owners: Iterable[PartyId],
     """Mark the objects of these owners and note it beside those held before; says how many were marked."""
     granted = sorted(owners)
     marked = 0
-    if await connection.fetchval(SQL["catch_up"], *columns(share.receiver)) != "none":
+    if await catches_up(connection, share.receiver):
         marked = await marks.fill(connection, share.receiver, share.module, granted)
     await _note(connection, share, held | frozenset(granted), version)
     return marked
+
+
+async def catches_up(connection: Connection, receiver: Receiver) -> bool:
+    """Whether a receiver is sent what it missed; nobody changes that before the transaction ends."""
+    return bool(await connection.fetchval(SQL["catch_up"], *columns(receiver)) != "none")
+
+
+async def renew(connection: Connection, receiver: Receiver) -> None:
+    """Fill a receiver anew with everything that it may see; a sync worker does it within seconds."""
+    await connection.execute(SQL["renew"], *columns(receiver))
 
 
 async def withdraw(

@@ -15,8 +15,8 @@ select version from directory_version
 select owners from receiver_fill where platform_id = $1 and country_code = $2 and party_id = $3 and module = $4
 
 -- name: catch_up
--- Whether a receiver ($1 to $3) is sent what it missed (D-13).
-select catch_up from receiver where platform_id = $1 and country_code = $2 and party_id = $3
+-- Whether a receiver ($1 to $3) is sent what it missed (D-13); it stays so until the transaction ends.
+select catch_up from receiver where platform_id = $1 and country_code = $2 and party_id = $3 for no key update
 
 -- name: note
 -- A receiver ($1 to $3) is filled in a module ($4) with these owners ($5), under a version of the directory ($6).
@@ -28,6 +28,10 @@ set owners = excluded.owners, directory_version = excluded.directory_version, fi
 -- name: forget
 -- A receiver ($1 to $3) gets nothing of a module ($4) any more.
 delete from receiver_fill where platform_id = $1 and country_code = $2 and party_id = $3 and module = $4
+
+-- name: renew
+-- A receiver ($1 to $3) is filled anew with all that it gets.
+delete from receiver_fill where platform_id = $1 and country_code = $2 and party_id = $3
 
 -- name: drop_marks
 -- What a receiver ($1 to $3) missed in a module ($4) of these owners ($5, $6).

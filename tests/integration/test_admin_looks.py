@@ -129,3 +129,27 @@ async def test_the_running_hubs_settings_are_shown_without_its_secrets(rig: Admi
     rows = await rig.json("settings", "--of-hub")
 
     assert {row["variable"] for row in rows} >= {"HUB_POSTGRES_URL", "HUB_PUBLIC_URL"}
+
+
+async def test_objects_known_by_patches_only_are_listed_with_what_came_of_fetching_them(rig: AdminRig) -> None:
+    for object_id, evse_uid in (("LOC1", ""), ("LOC1", "E1"), ("LOC2", ""), ("LOC3", "")):
+        await _hold(rig, object_id, evse_uid, None)
+    await rig.value("update unit set is_incomplete = object_id <> 'LOC3' where raw is null returning 1")
+    await rig.value(
+        "insert into incomplete (module, country_code, party_id, object_id, log_epoch, log_offset, since, tries, next_try_at,"
+        " is_given_up, detail)"
+        " values ('locations', 'NL', 'ENE', 'LOC2', 'e', 0, '2026-06-01', 3, now(), true, 'the owner does not know it')"
+        " returning 1"
+    )
+
+    found = await rig.json("object", "incomplete", "--party", "nl/ene")
+    other = await rig.json("object", "incomplete", "--party", "NL/XXX")
+    shown = (await rig.hub("object", "incomplete")).stdout
+
+    assert [(row["object_id"], row["units"], row["tries"], row["is_given_up"]) for row in found] == [
+        ("LOC2", 1, 3, True),
+        ("LOC1", 2, 0, False),
+    ]
+    assert other == []
+    assert "given up" in shown
+    assert "the owner does not know it" in shown

@@ -72,6 +72,19 @@ async def test_a_receiver_on_a_suspended_platform_is_listed_as_such_and_can_be_s
     assert refused.exit_code == CONFLICT
 
 
+async def test_a_receiver_that_catches_up_from_now_on_is_filled_anew_and_one_that_did_is_not(rig: AdminRig) -> None:
+    filled = (
+        "insert into receiver_fill (platform_id, country_code, party_id, module, owners, directory_version)"
+        " select platform_id, country_code, party_id, 'locations', '{NL/CPO}', 1 from party where role = 'EMSP' returning 1"
+    )
+    await rig.value(filled)
+    await rig.json("receiver", "set", "NL/MSP", "--catch-up", "none")
+    await rig.json("receiver", "set", "NL/MSP", "--catch-up", "push")
+    await rig.json("receiver", "set", "DE/MSP", "--catch-up", "push")
+
+    assert await rig.value("select string_agg(country_code, ' ') from receiver_fill") == "DE"
+
+
 async def test_a_resync_marks_all_that_the_receiver_may_see(rig: AdminRig) -> None:
     done = await rig.json("receiver", "resync", "NL/MSP")
     shown = await rig.json("receiver", "show", "NL/MSP")

@@ -7,6 +7,9 @@ import asyncpg
 import pytest
 
 from hub.messaging.topics import Topics
+from hub.model.delivery import Receiver
+from hub.ocpi.parties import PartyId
+from hub.store import fills
 from hub.store.statements import load_statements
 from tests.integration.fanout_rig import add_platform
 from tests.integration.sync_rig import Rig, sync_rig
@@ -89,6 +92,21 @@ async def test_a_receiver_that_wants_no_catch_up_is_noted_and_not_marked(rig: Ri
 
     await rig.until_filled(receiver, "locations", "tariffs")
     assert await rig.marked(receiver) == []
+
+
+async def test_a_receiver_that_is_filled_anew_is_marked_for_all_again(rig: Rig) -> None:
+    receiver = await add_platform(rig.database_url, "EMSP NL/MSP")
+    await rig.start()
+    await rig.until_marked(receiver, "L1", "L2", "T1")
+    await rig.run("delete from dirty_mark")
+
+    connection = await asyncpg.connect(rig.database_url)
+    try:
+        await fills.renew(connection, Receiver(receiver, PartyId("NL", "MSP")))
+    finally:
+        await connection.close()
+
+    await rig.until_marked(receiver, "L1", "L2", "T1")
 
 
 async def test_what_was_delivered_is_not_filled_again_when_another_owner_comes(rig: Rig) -> None:

@@ -150,6 +150,45 @@ async def test_a_tariff_is_found_in_its_owners_list(rig: Rig, topics: Topics) ->
     assert json.loads(envelope.body) == a_tariff("T1")
 
 
+async def test_a_list_is_read_along_the_owners_links(rig: Rig, topics: Topics) -> None:
+    async def script(came: Received) -> web.Response:
+        answer = answering(json.dumps([a_tariff(f"T{came.number}")]).encode())
+        answer.headers.add("Link", '<https://elsewhere.test/>; rel="last"')
+        answer.headers.add("Link", f'<{server.url}/tariffs/all/{came.number + 1}>; rel="next"')
+        return answer
+
+    async with a_receiver(script) as server:
+        await patch(rig, await an_owner(rig, server.url), "tariffs", "T3")
+
+        envelope = await until_pushed(rig, topics)
+
+    assert json.loads(envelope.body) == a_tariff("T3")
+    assert [came.path for came in server.received] == ["all", "all/1", "all/2", "all/3"]
+
+
+async def test_a_link_to_elsewhere_is_not_followed(rig: Rig) -> None:
+    async def script(_: Received) -> web.Response:
+        answer = answering(b"[]")
+        answer.headers["Link"] = '<https://elsewhere.test/tariffs>; rel="next"'
+        return answer
+
+    async with a_receiver(script) as server:
+        await patch(rig, await an_owner(rig, server.url), "tariffs", "T3")
+        assert "list does not have it" in await until_put_off(rig, is_given_up=True)
+
+
+async def test_an_owner_that_asks_for_time_is_given_it(rig: Rig) -> None:
+    async def script(_: Received) -> web.Response:
+        return web.Response(status=429, headers={"Retry-After": "500"})
+
+    async with a_receiver(script) as server:
+        await patch(rig, await an_owner(rig, server.url), "locations", "L1")
+        await until_put_off(rig, is_given_up=False)
+
+    ((seconds,),) = await rig.rows("select extract(epoch from next_try_at - now())::int from incomplete")
+    assert 400 < seconds <= 500
+
+
 async def test_an_owner_that_fails_is_asked_again(rig: Rig, topics: Topics) -> None:
     async def script(came: Received) -> web.Response:
         return web.Response(status=503) if came.number == 0 else answering(json.dumps(a_location("L1")).encode())
@@ -163,13 +202,17 @@ async def test_an_owner_that_fails_is_asked_again(rig: Rig, topics: Topics) -> N
     assert len(server.received) == 2
 
 
-async def test_an_object_of_another_owner_is_refused(rig: Rig, topics: Topics) -> None:
+async def test_an_object_of_another_owner_is_refused_and_given_up_after_several_wrong_answers(
+    rig: Rig, topics: Topics
+) -> None:
     async def script(_: Received) -> web.Response:
         return answering(json.dumps(a_location("L1", party_id="XXX")).encode())
 
     async with a_receiver(script) as server:
         await patch(rig, await an_owner(rig, server.url), "locations", "L1")
         assert "differs from the owner" in await until_put_off(rig, is_given_up=False)
+        await rig.run("update incomplete set wrong_answers = 4, next_try_at = now()")
+        assert "differs from the owner" in await until_put_off(rig, is_given_up=True)
 
     assert await pushed(rig, topics) == []
 

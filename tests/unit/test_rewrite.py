@@ -74,6 +74,12 @@ def test_the_query_keeps_its_other_parameters() -> None:
         ("<https://p.test/l?offset=50>;rel=next", "https://p.test/l?offset=50"),
         ('<https://p.test/a>; rel="prev", <https://p.test/b>; rel="next"', "https://p.test/b"),
         ('<https://p.test/a>; rel="last"', None),
+        ('<https://p.test/a>; rel="last", <https://p.test/b>; title="next, please"; REL="up next"', "https://p.test/b"),
+        (
+            '<https://p.test/a?x=1,2>; rel="nextcloud", <https://p.test/b?x=1,2>; rel=next; type="a"',
+            "https://p.test/b?x=1,2",
+        ),
+        ("", None),
     ],
 )
 def test_the_next_page_is_found_in_a_link(header: str, url: str | None) -> None:
