@@ -3,7 +3,7 @@
 Every process holds one and swaps it whole; a request that began with a snapshot ends with it.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -161,16 +161,6 @@ class Directory:
     def may_exchange(self, one: Role, other: Role) -> bool:
         """Whether an agreement lets these two roles exchange data: with `open`, every pair of opposite roles."""
         return self.agreements == "open" and is_opposite(one, other)
-
-    def visible_roles(self, viewer: Platform) -> Iterator[PartyRole]:
-        """The roles of other platforms that a platform may exchange data with (HC-08, HC-20, AM-38)."""
-        own = {entry.role for entry in viewer.roles if not entry.is_quarantined}
-        for platform in self.platforms.values():
-            if platform.platform_id == viewer.platform_id:
-                continue
-            for entry in platform.roles:
-                if not entry.is_quarantined and any(self.may_exchange(role, entry.role) for role in own):
-                    yield entry
 
 
 def is_opposite(one: Role, other: Role) -> bool:

@@ -60,7 +60,7 @@ def test_one_party_may_have_its_roles_on_two_platforms() -> None:
     assert directory.owns("p2", ENE)
 
 
-def test_a_quarantined_role_is_neither_routed_nor_owned_nor_seen() -> None:
+def test_a_quarantined_role_is_neither_routed_nor_owned() -> None:
     held = a_platform("p1", (ENE, Role.CPO), quarantined=True)
     directory = a_directory(held, a_platform("p2", (MSP, Role.EMSP)))
 
@@ -68,8 +68,6 @@ def test_a_quarantined_role_is_neither_routed_nor_owned_nor_seen() -> None:
     assert not directory.owns("p1", ENE)
     assert held.parties == ()
     assert held.party_roles(ENE) == ()
-    assert list(directory.visible_roles(directory.platforms["p2"])) == []
-    assert list(directory.visible_roles(held)) == []
 
 
 def test_a_role_that_is_quarantined_on_one_platform_does_not_hide_the_right_one() -> None:
@@ -82,31 +80,12 @@ def test_a_role_that_is_quarantined_on_one_platform_does_not_hide_the_right_one(
     assert directory.is_hub(PartyId("nl", "hub"))
 
 
-def test_opposite_roles_see_each_other_and_nobody_sees_its_own_platform() -> None:
-    both = a_platform("p1", (ENE, Role.CPO), (MSP, Role.EMSP))
-    directory = a_directory(
-        both,
-        a_platform("p2", (PartyId("DE", "CPO"), Role.CPO)),
-        a_platform("p3", (PartyId("DE", "MSP"), Role.EMSP)),
-        a_platform("p4", (PartyId("BE", "NSP"), Role.NSP)),
-    )
-
-    def seen(platform_id: str) -> set[str]:
-        return {str(entry.party) for entry in directory.visible_roles(directory.platforms[platform_id])}
-
-    assert seen("p1") == {"DE/CPO", "DE/MSP", "BE/NSP"}
-    assert seen("p2") == {"NL/MSP", "DE/MSP", "BE/NSP"}
-    assert seen("p3") == {"NL/ENE", "DE/CPO"}
-    assert seen("p4") == {"NL/ENE", "DE/CPO"}
-
-
 def test_without_agreements_nobody_may_exchange_anything() -> None:
     directory = a_directory(
         a_platform("p1", (ENE, Role.CPO)), a_platform("p2", (MSP, Role.EMSP)), agreements="explicit"
     )
 
     assert not directory.may_exchange(Role.CPO, Role.EMSP)
-    assert list(directory.visible_roles(directory.platforms["p1"])) == []
 
 
 def test_opposite_is_a_cpo_and_anything_that_is_none_but_a_hub() -> None:
