@@ -1,8 +1,8 @@
 """The ledger: writes every outcome to Postgres, each once, and commits its position only afterwards.
 
-A redelivered outcome is known by its id, so a crash between the write and the commit changes neither rows nor counts. A record
-that is no outcome, or that no column can hold, goes to the dead letters and holds up nobody. Postgres or Kafka away: it waits
-and goes on by itself, with a bounded number of records in memory.
+A record holds one outcome or several. A redelivered outcome is known by its id, so a crash between the write and the commit
+changes neither rows nor counts. A record that is none, or that holds what no column can, goes to the dead letters and holds up
+nobody; its good outcomes are written. Postgres or Kafka away: it waits and goes on by itself, with bounded records in memory.
 """
 
 import asyncio
@@ -16,7 +16,7 @@ import asyncpg
 
 from hub.errors import Invalid, LogUnavailable, StoreUnavailable
 from hub.messaging.broker import BatchConsumer
-from hub.messaging.codec import decode_outcome
+from hub.messaging.codec import decode_outcomes
 from hub.messaging.dead_letters import bury
 from hub.messaging.producer import Producer
 from hub.messaging.records import Record
@@ -30,8 +30,10 @@ from workers.app import WorkerContext
 log = get_logger(__name__)
 
 WORKER: Final = "ledger"
-_BATCH: Final = 2_000
-_MOST_WAITING: Final = 10_000
+_FETCH_RECORDS: Final = 500
+_BATCH_BYTES: Final = 1_048_576
+"""About two thousand outcomes, which one statement writes."""
+_MOST_WAITING_BYTES: Final = 8_388_608
 _RETRY_SECONDS: Final = 0.5
 _HOUSEKEEPING_SECONDS: Final = 3600.0
 _HOUSEKEEPING_RETRY_SECONDS: Final = 60.0
@@ -68,6 +70,7 @@ class Ledger:
         self._topics = topics
         self._retention_days = retention_days
         self._waiting: deque[Record] = deque()
+        self._waiting_bytes = 0
         self._wake = asyncio.Event()
         self._idle = asyncio.Event()
         self._idle.set()
@@ -79,7 +82,7 @@ class Ledger:
             handle=self._take,
             on_assigned=self._settle,
             on_revoked=self._forget,
-            max_records=_BATCH,
+            max_records=_FETCH_RECORDS,
         )
 
     async def start(self) -> None:
@@ -118,13 +121,14 @@ class Ledger:
 
     async def _take(self, records: Sequence[Record]) -> None:
         self._waiting.extend(records)
+        self._waiting_bytes += sum(len(record.value) for record in records)
         self._idle.clear()
         self._wake.set()
         self._settle(self._consumer.assigned)
 
     def _settle(self, partitions: frozenset[int]) -> None:
         """Fetch from these partitions while there is room."""
-        if len(self._waiting) >= _MOST_WAITING:
+        if self._waiting_bytes >= _MOST_WAITING_BYTES:
             self._consumer.pause(partitions)
         else:
             self._consumer.resume(partitions)
@@ -132,16 +136,26 @@ class Ledger:
     def _forget(self, partitions: frozenset[int]) -> None:
         """Their next owner reads them again."""
         self._waiting = deque(record for record in self._waiting if record.partition not in partitions)
+        self._waiting_bytes = sum(len(record.value) for record in self._waiting)
 
     async def _write_for_ever(self) -> None:
         while True:
             await self._wake.wait()
             self._wake.clear()
             while self._waiting:
-                batch = [self._waiting.popleft() for _ in range(min(len(self._waiting), _BATCH))]
+                batch = self._next_batch()
                 self._settle(self._consumer.assigned)
                 await self._write(batch)
             self._idle.set()
+
+    def _next_batch(self) -> list[Record]:
+        batch: list[Record] = []
+        taken_bytes = 0
+        while self._waiting and taken_bytes < _BATCH_BYTES:
+            batch.append(self._waiting.popleft())
+            taken_bytes += len(batch[-1].value)
+        self._waiting_bytes -= taken_bytes
+        return batch
 
     async def _write(self, batch: Sequence[Record]) -> None:
         """Write one batch, however long that takes, and commit it if its partitions are still ours."""
@@ -164,9 +178,15 @@ class Ledger:
         bad: list[BadRecord] = []
         for record in batch:
             try:
-                entries.append((record, row_of(decode_outcome(record.value))))
+                outcomes = decode_outcomes(record.value)
             except Invalid as error:
                 bad.append((record, error))
+                continue
+            for outcome in outcomes:
+                try:
+                    entries.append((record, row_of(outcome)))
+                except Invalid as error:
+                    bad.append((record, error))
         stored = await self._store_all(entries, bad)
         OUTCOMES_STORED.inc(stored)
         log.debug("outcomes.stored", outcomes=stored, repeated=len(entries) - stored, bad=len(bad))

@@ -3,6 +3,7 @@
 Envelope headers are UTF-8 text under short fixed names; the record's value is the body as the partner sent it.
 """
 
+from collections.abc import Sequence
 from typing import Final
 
 import msgspec
@@ -25,7 +26,7 @@ _KNOWN_OFFSET: Final = "known-offset"
 _ANSWER_PREFIX: Final = "h:"
 
 _outcome_encoder = msgspec.json.Encoder()
-_outcome_decoder = msgspec.json.Decoder(Outcome)
+_outcome_decoder = msgspec.json.Decoder(Outcome | list[Outcome])
 
 
 def encode(envelope: Envelope) -> Headers:
@@ -136,21 +137,24 @@ def decode_reply(headers: tuple[tuple[str, bytes], ...], value: bytes) -> Reply:
         raise UndecodableRecord(f"not a reply: {error!r}") from error
 
 
-def encode_outcome(outcome: Outcome) -> bytes:
-    """The JSON of an outcome."""
-    return _outcome_encoder.encode(outcome)
+def encode_outcomes(outcomes: Sequence[Outcome]) -> bytes:
+    """The JSON of outcomes that share a record: of one an object, of several an array."""
+    return _outcome_encoder.encode(outcomes[0] if len(outcomes) == 1 else outcomes)
 
 
-def decode_outcome(value: bytes) -> Outcome:
-    """The outcome in a record's value.
+def decode_outcomes(value: bytes) -> Sequence[Outcome]:
+    """The outcomes in a record's value, at least one.
 
     Raises:
-        UndecodableRecord: it is none.
+        UndecodableRecord: it holds anything else.
     """
     try:
-        return _outcome_decoder.decode(value)
+        found = _outcome_decoder.decode(value)
     except msgspec.DecodeError as error:
         raise UndecodableRecord(f"not an outcome: {error}") from error
+    if not found:
+        raise UndecodableRecord("no outcome")
+    return found if isinstance(found, list) else [found]
 
 
 def push_key(module: str, owner: PartyId, object_id: str) -> bytes:

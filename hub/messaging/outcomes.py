@@ -1,12 +1,17 @@
-"""Tells the ledger what happened, without ever holding up the one who tells."""
+"""Tells the ledger what happened, without ever holding up the one who tells.
+
+Outcomes are gathered for a moment, and those of one receiver share a record: a record of its own costs more than the request that
+the outcome tells of may cost.
+"""
 
 import asyncio
 import contextlib
 import logging
-from collections import deque
+from collections import defaultdict, deque
+from collections.abc import Sequence
 from typing import Any, Final
 
-from hub.messaging.codec import encode_outcome
+from hub.messaging.codec import encode_outcomes
 from hub.messaging.producer import Producer
 from hub.messaging.topics import OUTCOMES, Topics
 from hub.model.outcome import Outcome
@@ -16,10 +21,11 @@ log = get_logger(__name__)
 
 _MOST_WAITING: Final = 50_000
 _MOST_IN_FLIGHT: Final = 500
+_MOST_IN_RECORD: Final = 50
 _SEND_SECONDS: Final = 10.0
 _RETRY_SECONDS: Final = 0.5
 _GATHER_SECONDS: Final = 0.05
-"""How long outcomes are gathered: one record each, but one request to the broker for many of them."""
+"""How long outcomes are gathered."""
 _LOGGED: Final = tuple(name for name in Outcome.__struct_fields__ if name not in {"at", "kind"})
 """The log has a time of its own."""
 
@@ -86,18 +92,31 @@ class Outcomes:
             self._idle.set()
 
     async def _send(self, batch: list[Outcome]) -> None:
+        groups = _shared(batch)
         try:
-            records = [((outcome.to_party or "").encode(), encode_outcome(outcome)) for outcome in batch]
+            records = [((group[0].to_party or "").encode(), encode_outcomes(group)) for group in groups]
         except Exception:
             log.exception("outcomes.not_encoded", count=len(batch))
             OUTCOMES_DROPPED.inc(len(batch))
             return
         sent = await self._producer.send_all(self._topic, records, timeout=_SEND_SECONDS)
-        failed = [outcome for outcome, was_sent in zip(batch, sent, strict=True) if not was_sent]
+        failed = [outcome for group, was_sent in zip(groups, sent, strict=True) if not was_sent for outcome in group]
         if failed:
             log.warning("outcomes.delayed", count=len(failed))
             self._waiting.extendleft(reversed(failed))
             await asyncio.sleep(_RETRY_SECONDS)
+
+
+def _shared(batch: Sequence[Outcome]) -> list[list[Outcome]]:
+    """The outcomes that share a record: of one receiver, in order, no more than the ledger takes at once."""
+    of_receiver: defaultdict[str | None, list[Outcome]] = defaultdict(list)
+    for outcome in batch:
+        of_receiver[outcome.to_party].append(outcome)
+    return [
+        told[first : first + _MOST_IN_RECORD]
+        for told in of_receiver.values()
+        for first in range(0, len(told), _MOST_IN_RECORD)
+    ]
 
 
 def _fields(outcome: Outcome) -> dict[str, Any]:

@@ -40,7 +40,7 @@ class Verdict(StrEnum):
     """The caller has got its answer."""
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Outcome(msgspec.Struct, frozen=True, omit_defaults=True):
     """One row of the story of a message.
 
     `at` is Unix milliseconds; `kind` a dotted past tense such as `push.accepted`, `delivery.attempted`; `platform_id` the

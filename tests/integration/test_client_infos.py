@@ -9,7 +9,7 @@ import pytest
 from aiohttp import web
 from aiokafka import AIOKafkaConsumer
 
-from hub.messaging.codec import decode_outcome
+from hub.messaging.codec import decode_outcomes
 from hub.messaging.topics import OUTCOMES, Topics
 from hub.model.outcome import Leg, Verdict
 from hub.store import platforms
@@ -261,7 +261,7 @@ async def test_each_client_info_that_is_sent_is_told_to_the_ledger(
     )
     await consumer.start()
     try:
-        outcome = decode_outcome((await asyncio.wait_for(consumer.getone(), 10)).value)
+        outcome = decode_outcomes((await asyncio.wait_for(consumer.getone(), 10)).value)[0]
     finally:
         await consumer.stop()
     assert (outcome.leg, outcome.kind, outcome.verdict) == (Leg.PRESENCE, "client_info.sent", Verdict.DELIVERED)

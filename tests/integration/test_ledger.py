@@ -13,7 +13,7 @@ import structlog
 from aiokafka import AIOKafkaConsumer, TopicPartition
 from msgspec.structs import replace
 
-from hub.messaging.codec import encode_outcome
+from hub.messaging.codec import encode_outcomes
 from hub.messaging.lag import measure_lag
 from hub.messaging.producer import Producer
 from hub.messaging.topics import DEAD_LETTERS, OUTCOMES, Topics
@@ -55,7 +55,7 @@ class Rig:
         """Append outcomes to partitions in turn."""
         topic, partitions = self.topics.name(OUTCOMES), self.topics.partitions(OUTCOMES)
         sends = [
-            self._producer.send(topic, value=encode_outcome(outcome), partition=number % partitions, timeout=10)
+            self._producer.send(topic, value=encode_outcomes([outcome]), partition=number % partitions, timeout=10)
             for number, outcome in enumerate(told)
         ]
         await asyncio.gather(*sends)
@@ -178,10 +178,10 @@ async def test_bad_records_are_buried_alone_and_all_others_written(rig: Rig) -> 
     bad = [
         b"not json",
         b"{}",
-        encode_outcome(an_outcome(outcome_id="no uuid")),
-        encode_outcome(an_outcome(detail="\0")),
+        encode_outcomes([an_outcome(outcome_id="no uuid")]),
+        encode_outcomes([an_outcome(detail="\0")]),
     ]
-    good = [encode_outcome(outcome) for outcome in some_outcomes(20)]
+    good = [encode_outcomes([outcome]) for outcome in some_outcomes(20)]
     await rig.tell_raw(*good[:5], bad[0], *good[5:10], bad[1], bad[2], *good[10:15], bad[3], *good[15:])
 
     async with rig.ledger():
@@ -192,6 +192,22 @@ async def test_bad_records_are_buried_alone_and_all_others_written(rig: Rig) -> 
     assert [value for value, _ in buried] == bad
     assert [headers["source-offset"] for _, headers in buried] == ["5", "11", "12", "18"]
     assert all(headers["error"] and headers["source"] == rig.topics.name(OUTCOMES) for _, headers in buried)
+
+
+async def test_outcomes_that_share_a_record_are_each_written_once_and_a_bad_one_buries_the_record_once(
+    rig: Rig,
+) -> None:
+    told = some_outcomes(20)
+    bad = [an_outcome(detail="\0"), an_outcome(outcome_id="no uuid"), an_outcome(at=2**62)]
+    records = [encode_outcomes(told[:12]), encode_outcomes([told[12], *bad, *told[13:]]), encode_outcomes(told[:3])]
+    await rig.tell_raw(*records)
+
+    async with rig.ledger():
+        await rig.until_caught_up()
+
+    assert await rig.value("select count(*) from exchange") == 20
+    assert await rig.value("select sum(count) from exchange_rollup") == 20
+    assert [value for value, _ in await _dead_letters(rig, 1)] == [records[1]]
 
 
 async def test_nothing_is_committed_that_the_database_does_not_hold_and_writing_goes_on_by_itself(rig: Rig) -> None:

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.errors import UndecodableRecord, UnknownEnvelopeVersion
-from hub.messaging.codec import decode, decode_outcome, decode_reply, encode, encode_outcome, encode_reply, push_key
+from hub.messaging.codec import decode, decode_outcomes, decode_reply, encode, encode_outcomes, encode_reply, push_key
 from hub.messaging.records import Record
 from hub.model.envelope import Envelope, Reply, Scenario
 from hub.model.outcome import Leg, Outcome, Verdict
@@ -162,14 +162,15 @@ def test_an_outcome_comes_back_as_it_went() -> None:
     sent = Outcome(
         1, "o", "c\u00e9", "r", Leg.RELAY, "delivery.attempted", Verdict.SILENT, detail="\0 ", elapsed_ms=1.5
     )
-    assert decode_outcome(encode_outcome(sent)) == sent
-    assert decode_outcome(encode_outcome(msgspec.structs.replace(sent, detail=None))).detail is None
+    bare = msgspec.structs.replace(sent, detail=None)
+    assert list(decode_outcomes(encode_outcomes([sent]))) == [sent]
+    assert list(decode_outcomes(encode_outcomes([sent, bare]))) == [sent, bare]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"{}", b'{"at": "x"}', b"\xff"])
+@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"[{}]", b"{}", b'{"at": "x"}', b"\xff"])
 def test_what_is_no_outcome_is_told(content: bytes) -> None:
     with pytest.raises(UndecodableRecord):
-        decode_outcome(content)
+        decode_outcomes(content)
 
 
 def test_a_push_is_keyed_by_its_root_object_without_case() -> None:
