@@ -10,7 +10,7 @@ from hub.model.directory import Directory, Platform
 from hub.ocpi.modules import Match, Operation
 from hub.ocpi.parties import PartyId, Role
 from hub.ocpi.status import FOREIGN_PARTY, INVALID_PARAMETER, Refusal
-from hub.ocpi.validate import Checked, check_object, check_patch
+from hub.ocpi.validate import Checked, check_object, check_patch, contradictions
 
 _ID_MEMBER: Final[Mapping[str, tuple[str, str]]] = {
     "Location": ("location_id", "id"),
@@ -94,17 +94,11 @@ def check_broadcast(
 
 
 def _contradiction(match: Match, kind: str, query: Mapping[str, str], value: dict[str, Any]) -> Refusal | None:
-    if kind in _OWNED_KINDS:
-        for name in ("country_code", "party_id"):
-            if _differs(value.get(name), match.parameters[name]):
-                return Refusal(INVALID_PARAMETER, f"$.{name}: differs from the owner in the URL")
     parameter, member = _ID_MEMBER[kind]
-    if _differs(value.get(member), match.parameters[parameter]):
-        return Refusal(INVALID_PARAMETER, f"$.{member}: differs from the id in the URL")
-    if kind == "Token" and _differs(value.get("type"), query.get("type", DEFAULT_TOKEN_TYPE)):
-        return Refusal(INVALID_PARAMETER, "$.type: differs from the type in the URL, which is RFID when left out")
-    return None
-
-
-def _differs(in_body: Any, in_url: str) -> bool:
-    return isinstance(in_body, str) and in_body.upper() != in_url.upper()
+    said, said_by = {member: match.parameters[parameter]}, "the URL"
+    if kind in _OWNED_KINDS:
+        said |= {name: match.parameters[name] for name in ("country_code", "party_id")}
+    if kind == "Token":
+        said["type"], said_by = query.get("type", DEFAULT_TOKEN_TYPE), "the URL (its type is RFID when left out)"
+    faults = contradictions(value, said, said_by=said_by)
+    return Refusal(INVALID_PARAMETER, "; ".join(fault.message for fault in faults)) if faults else None
