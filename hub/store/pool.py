@@ -3,7 +3,7 @@
 import asyncio
 import contextlib
 from collections.abc import AsyncIterator, Iterator
-from typing import TypeAlias
+from typing import Any, TypeAlias
 
 import asyncpg
 
@@ -27,6 +27,22 @@ _AWAY = (
 )
 
 
+class _Session(asyncpg.Connection):  # type: ignore[misc]
+    """Goes back to the pool without a question to the database: our statements leave nothing in a session but what it listens to.
+
+    An open transaction is rolled back all the same.
+    """
+
+    _has_listened = False
+
+    async def add_listener(self, channel: str, callback: Any) -> None:
+        self._has_listened = True
+        await super().add_listener(channel, callback)
+
+    def get_reset_query(self) -> str:
+        return "unlisten *" if self._has_listened else ""
+
+
 class Store:
     """A pool of connections to one database."""
 
@@ -43,7 +59,12 @@ class Store:
         """
         with translated(), readable_url():
             pool = await asyncpg.create_pool(
-                url, min_size=1, max_size=size, command_timeout=STATEMENT_SECONDS, timeout=ACQUIRE_SECONDS
+                url,
+                min_size=1,
+                max_size=size,
+                command_timeout=STATEMENT_SECONDS,
+                timeout=ACQUIRE_SECONDS,
+                connection_class=_Session,
             )
         return cls(pool)
 
