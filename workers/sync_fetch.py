@@ -3,7 +3,7 @@
 What an owner answers is hostile until checked: a Link is followed at the owner's platform only, never to a page read before, and
 through so many pages at most. An owner without Link is read by `offset`.
 
-Decision D-12; rules GA-06, AM-36, AM-42.
+Decision D-12; rules AM-36, AM-42.
 """
 
 import uuid
