@@ -275,7 +275,18 @@ async def exchange(
         for peer, role in zip(peers, ("CPO", "EMSP", "EMSP"), strict=True):
             await register(database_url, peer, role)
         session = await stack.enter_async_context(aiohttp.ClientSession())
-        rig = Exchange(f"http://127.0.0.1:{port}", database_url, bootstrap, topics, env, folder, session, *peers)
+        rig = Exchange(
+            f"http://127.0.0.1:{port}",
+            database_url,
+            bootstrap,
+            topics,
+            env,
+            folder,
+            session,
+            peers[0],
+            peers[1],
+            peers[2],
+        )
         try:
             await asyncio.gather(rig.start("serve", "serve"), rig.start("relay", "worker", "relay"))
             yield rig
