@@ -9,7 +9,7 @@ Rules BP-05, BP-12, BP-13, BP-16, AU-13; decisions D-03, D-04, D-10, D-13, D-21,
 
 import asyncio
 import time
-from collections.abc import Callable, Coroutine, Iterable, Mapping, Sequence
+from collections.abc import Callable, Coroutine, Iterable, Mapping
 from dataclasses import replace
 from datetime import UTC, datetime
 from functools import partial
@@ -26,19 +26,18 @@ from hub.model.envelope import Envelope
 from hub.model.outcome import Verdict
 from hub.model.unit import UnitKey
 from hub.routing.audience import Audiences
-from hub.store import marks, receivers
+from hub.store import marks
 from hub.store.receivers import Load
-from hub.telemetry import DELIVERIES, DELIVERIES_COALESCED, PARTNER_SECONDS, get_logger
+from hub.telemetry import DELIVERIES_COALESCED, PARTNER_SECONDS, get_logger
 from workers.app import WorkerContext
-from workers.attempts import Attempted, attempt, is_unknown, refusal
+from workers.attempts import Attempted, attempt
 from workers.catchup import catch_up
 from workers.copies import Copies
 from workers.evidence import Evidence
 from workers.lines import Line, falls_behind
-from workers.missed import MissedWriter
-from workers.push_outcomes import delivery_outcome
 from workers.readings import Reading, Readings
 from workers.receivers import Receivers
+from workers.settlement import Settlement
 
 log = get_logger(__name__)
 
@@ -81,10 +80,9 @@ class Deliveries:
         self._audiences = Audiences(context.keeper.current)
         self._lines: dict[Receiver, Line] = {}
         self._tasks: set[asyncio.Task[None]] = set()
-        self._writer = MissedWriter(context.store)
+        self._settlement = Settlement(context, known)
         self._copies = Copies(context.store)
         self._readings = Readings(context.store, self._spawn)
-        self._refused: set[tuple[Receiver, UnitKey]] = set()
         self._being_stored: Mapping[int, range] = {}
         self._offered = asyncio.Event()
         self._is_closing = False
@@ -95,9 +93,8 @@ class Deliveries:
         Raises:
             StoreUnavailable: Postgres did not answer.
         """
-        async with self._context.store.connection() as connection:
-            self._refused = await receivers.read_refused(connection, self._partitions)
-        self._spawn(self._writer.write_for_ever())
+        await self._settlement.begin(self._partitions)
+        self._spawn(self._settlement.writer.write_for_ever())
 
     @property
     def waiting(self) -> tuple[int, int]:
@@ -140,15 +137,15 @@ class Deliveries:
             line = self._line(receiver)
             why = self._parked(line)
             if why is not None:
-                self._miss(line, [entry], why)
+                self._settlement.miss(line, [entry], why)
                 continue
             lane = line.lane
             saved = lane.coalesced
-            lane.offer(self._for_refuser(receiver, entry))
+            lane.offer(self._settlement.for_refuser(receiver, entry))
             if lane.coalesced > saved:
                 DELIVERIES_COALESCED.inc(lane.coalesced - saved)
             if line.weight > budget and falls_behind(line, self._lines.values(), self._limit):
-                self._miss(line, lane.withdraw(), "too much waits for it")
+                self._settlement.miss(line, lane.withdraw(), "too much waits for it")
 
     def pump(self) -> None:
         """What was expected is offered: start as many requests as all lanes let go now."""
@@ -196,7 +193,7 @@ class Deliveries:
         self.cut_off()
         await asyncio.gather(*tasks, return_exceptions=True)
         try:
-            await self._writer.flush()
+            await self._settlement.writer.flush()
         except _AWAY as error:
             log.warning("marks.not_written", error=repr(error))
 
@@ -237,12 +234,6 @@ class Deliveries:
         is_let_through = line.is_trial and self._receivers.standing(line.receiver).is_open
         return None if is_let_through and why == "in trouble for too long" else why
 
-    def _for_refuser(self, receiver: Receiver, entry: Entry) -> Entry:
-        """What a receiver gets of a unit that it refused before: the current state, whole where it refused the whole (BP-16)."""
-        if (receiver, entry.key.root) in self._refused:
-            return entry.as_whole() if not entry.is_loose else entry
-        return entry.as_current() if (receiver, entry.key) in self._refused and not entry.is_loose else entry
-
     def _is_tried(self, receiver: Receiver) -> bool:
         return receiver in self._lines and self._lines[receiver].is_trial
 
@@ -277,7 +268,7 @@ class Deliveries:
         """Start what may be sent now; False where the receiver gets nothing."""
         why = self._parked(line)
         if why is not None:
-            self._miss(line, line.lane.withdraw(), why)
+            self._settlement.miss(line, line.lane.withdraw(), why)
             line.room.set()
             return False
         line.watch_room()
@@ -311,7 +302,7 @@ class Deliveries:
             self._hold(line, entry)
         except Exception:
             log.exception("delivery.failed", to_party=str(line.receiver.party), module=entry.key.module)
-            self._put_aside(line, entry, "a fault of the hub")
+            self._settlement.put_aside(line, entry, "a fault of the hub")
         self._pump(line)
 
     async def _attempt(self, line: Line, entry: Entry) -> None:
@@ -320,14 +311,14 @@ class Deliveries:
         content = raw_content(entry) if reading is None else reading.content
         why = self._parked(line)
         if why is not None:
-            self._put_aside(line, entry, why)
+            self._settlement.put_aside(line, entry, why)
         elif not self._context.keeper.may_send:
             self._hold(line, entry)
         elif reading is not None and entry.place is None and not reading.seen:
             line.lane.done(entry)
         elif content is None or not self._is_entitled(line.receiver, entry, content):
             gone = "nothing is held of it" if content is None else "not entitled any more"
-            self._withdraw(line, entry, reading, gone)
+            self._settlement.withdraw(line, entry, reading, gone)
         else:
             directory = self._known().directory
             made = await attempt(
@@ -342,7 +333,7 @@ class Deliveries:
             )
             PARTNER_SECONDS.labels(entry.key.module).observe(made.seconds)
             line.answered_in(made.seconds)
-            self._note_attempt(line, entry, content, made)
+            self._settlement.note_attempt(line, entry, content, made)
             await self._settle(line, entry, content, reading, made)
 
     async def _read(self, line: Line, entry: Entry) -> Reading:
@@ -354,7 +345,7 @@ class Deliveries:
         if any(offset in stored for stored in shown for offset in offsets):
             await self._offered.wait()
         line.lane.shows(entry, max(offsets, default=-1))
-        seen = [marking for marking in made.seen if not self._writer.is_covered(marking)]
+        seen = [marking for marking in made.seen if not self._settlement.writer.is_covered(marking)]
         return replace(made, seen=seen)
 
     def _is_entitled(self, receiver: Receiver, entry: Entry, content: Content) -> bool:
@@ -367,7 +358,7 @@ class Deliveries:
         if made.judgement.verdict in _FINAL:
             await self._take_for_well(line)
             await self._copies.judged(line.receiver, entry, reading, content, made)
-            self._take_answer(line, entry, content, reading, made)
+            self._settlement.take(line, entry, content, reading, made)
         elif await self._has_new_token(line, made):
             line.lane.again(entry, None)
         else:
@@ -380,39 +371,6 @@ class Deliveries:
         if self._receivers.standing(line.receiver).is_open:
             await self._receivers.close(line.receiver)
             line.is_trial = False
-
-    def _take_answer(
-        self, line: Line, entry: Entry, content: Content, reading: Reading | None, made: Attempted
-    ) -> None:
-        """The receiver judged the content: taken, refused, or refused since it does not know the object."""
-        key = entry.key if reading is None else reading.key
-        receiver, partition = line.receiver, self._partition(entry, reading)
-        if reading is not None:
-            self._writer.clear(reading.seen)
-        is_taken = made.judgement.verdict is Verdict.DELIVERED or (
-            content.method == "DELETE" and is_unknown(made.judgement)
-        )
-        if is_taken:
-            if (receiver, key) in self._refused:
-                self._refused.discard((receiver, key))
-                self._writer.accept(receiver, key)
-            line.lane.done(entry)
-            return
-        line.lane.land(entry)
-        release = partial(line.lane.release, entry)
-        if is_unknown(made.judgement) and (key.evse_uid or content.method == "PATCH") and not entry.is_loose:
-            line.has_marks = True
-            self._writer.miss(receiver, key.root, partition, release)
-            return
-        self._refused.add((receiver, key))
-        self._writer.refuse(refusal(receiver, key, partition, content, made), release)
-
-    def _partition(self, entry: Entry, reading: Reading | None) -> int:
-        """Whose records are about the entry's unit."""
-        if entry.place is not None:
-            return entry.place.partition
-        assert reading is not None, "what a mark asks for is read"
-        return reading.found[0].partition
 
     async def _has_new_token(self, line: Line, made: Attempted) -> bool:
         """After a 401 or 403: whether the directory, read anew, holds another token than the one that was shown (AU-13)."""
@@ -436,7 +394,7 @@ class Deliveries:
             await self._receivers.open(line.receiver, judgement.detail or f"HTTP {judgement.http_status}")
         why = self._parked(line)
         if why is not None or (entry.tried_at is not None and now - entry.tried_at > self._patience):
-            self._put_aside(line, entry, why or "this request meets trouble for too long")
+            self._settlement.put_aside(line, entry, why or "this request meets trouble for too long")
             if judgement.verdict is Verdict.TROUBLED:
                 await self._put_off(line.receiver, entry.key)
         else:
@@ -454,64 +412,3 @@ class Deliveries:
         """The hub itself cannot go on now: the lane waits, its receiver had no part in it."""
         line.held_until = time.monotonic() + _HOLD_SECONDS
         line.lane.again(entry, None)
-
-    def _put_aside(self, line: Line, entry: Entry, why: str) -> None:
-        """The entry under way is not delivered: its receiver misses it."""
-        line.lane.land(entry)
-        self._miss(line, [entry], why)
-
-    def _miss(self, line: Line, entries: Sequence[Entry], why: str) -> None:
-        """Mark for a receiver what it did not get of these records; they are released when that is written (BP-16).
-
-        What a mark asked for is marked still.
-        """
-        for entry in entries:
-            if entry.place is None:
-                continue
-            release = partial(line.lane.release, entry)
-            if self._receivers.standing(line.receiver).catches_up:
-                line.has_marks = True
-                self._writer.miss(line.receiver, entry.key, entry.place.partition, release)
-                self._note(line, entry, "delivery.parked", why)
-            else:
-                release()
-                self._note(line, entry, "delivery.given_up", why)
-
-    def _withdraw(self, line: Line, entry: Entry, reading: Reading | None, why: str) -> None:
-        """Nothing is to be sent any more."""
-        if reading is not None:
-            self._writer.clear(reading.seen)
-        if entry.place is not None:
-            self._note(line, entry, "delivery.withdrawn", why)
-        line.lane.done(entry)
-
-    def _note(self, line: Line, entry: Entry, kind: str, detail: str) -> None:
-        assert entry.envelope is not None, "only a record has a story"
-        DELIVERIES.labels(kind.removeprefix("delivery.")).inc()
-        correlation_id = entry.envelope.correlation_id
-        self._context.outcomes.note(
-            delivery_outcome(
-                line.receiver, entry, kind, Verdict.UNREACHABLE, correlation_id=correlation_id, detail=detail
-            )
-        )
-
-    def _note_attempt(self, line: Line, entry: Entry, content: Content, made: Attempted) -> None:
-        judgement = made.judgement
-        DELIVERIES.labels(judgement.verdict.value).inc()
-        detail = judgement.detail if entry.is_raw else f"current state; {judgement.detail}".rstrip("; ")
-        self._context.outcomes.note(
-            delivery_outcome(
-                line.receiver,
-                entry,
-                "delivery.attempted",
-                judgement.verdict,
-                correlation_id=made.correlation_id,
-                request_id=made.request_id,
-                version=self._known().directory.platforms[line.receiver.platform_id].version,
-                method=content.method,
-                http_status=judgement.http_status if judgement.is_partners else None,
-                ocpi_status=judgement.ocpi_status,
-                detail=detail,
-                elapsed_ms=made.seconds * 1000,
-            )
-        )
