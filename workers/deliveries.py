@@ -44,6 +44,8 @@ log = get_logger(__name__)
 _HOLD_SECONDS: Final = 0.5
 _TRIAL_MARGIN_SECONDS: Final = 5.0
 _FINAL: Final = frozenset({Verdict.DELIVERED, Verdict.REFUSED})
+_OF_THE_RECEIVER: Final = frozenset({401, 403, 429})
+"""HTTP codes that say nothing of the unit that was sent."""
 _AWAY: Final = (StoreUnavailable, asyncpg.PostgresError)
 
 
@@ -94,7 +96,8 @@ class Deliveries:
             StoreUnavailable: Postgres did not answer.
         """
         await self._settlement.begin(self._partitions)
-        self._spawn(self._settlement.writer.write_for_ever())
+        if not self._is_closing:
+            self._spawn(self._settlement.writer.write_for_ever())
 
     @property
     def waiting(self) -> tuple[int, int]:
@@ -105,9 +108,15 @@ class Deliveries:
     @property
     def crowding(self) -> float:
         """How much of its budget the fullest lane holds among those that do not fall behind: it is this worker that is slow."""
-        lines = self._lines.values()
-        keeping_up = [line.weight for line in lines if not falls_behind(line, lines, self._limit)]
-        return max(keeping_up, default=0) / self._context.settings.receiver_budget_bytes
+        budget = self._context.settings.receiver_budget_bytes
+        heavy = [line for line in self._lines.values() if line.weight > budget / 4]
+        heavy.sort(key=lambda line: line.weight, reverse=True)
+        return next((line.weight / budget for line in heavy if not self._falls_behind(line)), 0.0)
+
+    @property
+    def unwritten(self) -> int:
+        """What became of deliveries and is not yet written down."""
+        return self._settlement.writer.waiting
 
     def loads(self) -> list[Load]:
         """What waits in each lane that is not idle."""
@@ -129,6 +138,8 @@ class Deliveries:
         """
         self._being_stored = offsets
         self._offered.clear()
+        for line in self._lines.values():
+            line.taken /= 2
 
     def offer(self, receivers: Iterable[Receiver], entry: Entry) -> None:
         """Put a record into the lanes of its receivers; `pump` sends. Who is parked misses it."""
@@ -142,9 +153,10 @@ class Deliveries:
             lane = line.lane
             saved = lane.coalesced
             lane.offer(self._settlement.for_refuser(receiver, entry))
+            line.taken += 1
             if lane.coalesced > saved:
                 DELIVERIES_COALESCED.inc(lane.coalesced - saved)
-            if line.weight > budget and falls_behind(line, self._lines.values(), self._limit):
+            if line.weight > budget and self._falls_behind(line):
                 self._settlement.miss(line, lane.withdraw(), "too much waits for it")
 
     def pump(self) -> None:
@@ -225,6 +237,10 @@ class Deliveries:
             line = self._lines[receiver] = Line(receiver, Lane(partial(self._release, receiver)), health)
         return line
 
+    def _falls_behind(self, line: Line) -> bool:
+        rate = self._receivers.standing(line.receiver).rate_of(self._share)
+        return falls_behind(line, self._lines.values(), time.monotonic(), self._limit, rate)
+
     def _parked(self, line: Line) -> str | None:
         """Why a receiver gets nothing now; a trial is let through."""
         platform = self._known().directory.platforms.get(line.receiver.platform_id)
@@ -266,8 +282,10 @@ class Deliveries:
 
     def _pump(self, line: Line) -> bool:
         """Start what may be sent now; False where the receiver gets nothing."""
+        line.is_trial = line.is_trial and self._receivers.standing(line.receiver).is_open
         why = self._parked(line)
         if why is not None:
+            line.taken = 0.0
             self._settlement.miss(line, line.lane.withdraw(), why)
             line.room.set()
             return False
@@ -282,9 +300,11 @@ class Deliveries:
         room = allowed if rate is None else min(allowed, before + line.health.bucket.free(now, rate))
         while (entry := line.lane.take(room)) is not None:
             self._spawn(self._deliver(line, entry), "delivery")
+        if before == 0:
+            line.moved_at = now
         line.watch_room()
         if allowed == 0:
-            self._wake(line, max(line.held_until, line.health.rests_until) - now)
+            self._wake(line, max(line.held_until, line.health.waits_until) - now)
         elif rate is not None and (pause := line.keep_rate(rate, line.lane.in_flight - before, allowed)):
             self._wake(line, pause)
         return True
@@ -332,7 +352,7 @@ class Deliveries:
                 shows_trace=self._context.settings.trace_partners,
             )
             PARTNER_SECONDS.labels(entry.key.module).observe(made.seconds)
-            line.answered_in(made.seconds)
+            line.answered_in(made.seconds, time.monotonic())
             self._settlement.note_attempt(line, entry, content, made)
             await self._settle(line, entry, content, reading, made)
 
@@ -368,9 +388,9 @@ class Deliveries:
         if line.health.troubled_since is not None:
             log.info("receiver.answers_again", to_party=str(line.receiver.party))
         line.health.well(time.monotonic())
+        line.is_trial = False
         if self._receivers.standing(line.receiver).is_open:
             await self._receivers.close(line.receiver)
-            line.is_trial = False
 
     async def _has_new_token(self, line: Line, made: Attempted) -> bool:
         """After a 401 or 403: whether the directory, read anew, holds another token than the one that was shown (AU-13)."""
@@ -386,6 +406,7 @@ class Deliveries:
             log.warning("receiver.troubled", to_party=str(line.receiver.party), verdict=judgement.verdict.value)
         health.trouble(now, began=made.began)
         seconds = retry_after_seconds(judgement.headers.get("retry-after"), datetime.now(UTC))
+        health.asked_to_wait(now, seconds or 0.0)
         if seconds is not None and seconds > LONGEST_WAIT_SECONDS:
             line.is_trial = False
             await self._receivers.ask(line.receiver, seconds)
@@ -395,10 +416,10 @@ class Deliveries:
         why = self._parked(line)
         if why is not None or (entry.tried_at is not None and now - entry.tried_at > self._patience):
             self._settlement.put_aside(line, entry, why or "this request meets trouble for too long")
-            if judgement.verdict is Verdict.TROUBLED:
+            if judgement.verdict is Verdict.TROUBLED and judgement.partner_http_status not in _OF_THE_RECEIVER:
                 await self._put_off(line.receiver, entry.key)
         else:
-            line.lane.again(entry, now)
+            line.lane.again(entry, now, as_current=seconds is not None)
 
     async def _put_off(self, receiver: Receiver, key: UnitKey) -> None:
         """The receiver answers, but not to this: the next trial takes another unit first."""

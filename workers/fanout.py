@@ -56,6 +56,7 @@ _FINISH_SECONDS: Final = 5.0
 _MOST_BATCHES: Final = 4
 _MOST_WAITING: Final = 100_000
 _MOST_WAITING_BYTES: Final = 128 * 2**20
+_MOST_UNWRITTEN: Final = 50_000
 
 Push = tuple[Envelope, Change, Position]
 
@@ -210,8 +211,10 @@ class Fanout:
     def _press(self) -> None:
         """Stop or go on fetching by how much waits; polling goes on, so that the group keeps us."""
         batches = len(self._now.batches)
-        entries, size = self._now.deliveries.waiting
-        fullness = max(entries / _MOST_WAITING, size / _MOST_WAITING_BYTES, 2 * self._now.deliveries.crowding)
+        deliveries = self._now.deliveries
+        entries, size = deliveries.waiting
+        unwritten = deliveries.unwritten / _MOST_UNWRITTEN
+        fullness = max(entries / _MOST_WAITING, size / _MOST_WAITING_BYTES, unwritten, 2 * deliveries.crowding)
         if batches >= _MOST_BATCHES or fullness > 1:
             if not self._is_paused:
                 self._consumer.pause(self._now.partitions)

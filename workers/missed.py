@@ -25,6 +25,7 @@ from workers.planning import Recent
 log = get_logger(__name__)
 
 _RETRY_SECONDS: Final = 0.5
+_POISON: Final = (asyncpg.DataError, asyncpg.IntegrityConstraintViolationError)
 _MOST_ROWS: Final = 5000
 _MARKINGS_REMEMBERED: Final = 50_000
 
@@ -52,6 +53,7 @@ class MissedWriter:
         self._judged: dict[_Key, _Said[Refused | None]] = {}
         self._seen: dict[Seen, None] = {}
         self._covered = Recent[int](_MARKINGS_REMEMBERED)
+        self._rows = _MOST_ROWS
         self._has_work = asyncio.Event()
         self._writing = asyncio.Lock()
 
@@ -81,6 +83,11 @@ class MissedWriter:
         """Whether a send has covered this marking: its row was read before it was taken away. No marking comes twice."""
         return seen.marking in self._covered
 
+    @property
+    def waiting(self) -> int:
+        """How much is not yet written."""
+        return len(self._missed) + len(self._judged) + len(self._seen)
+
     async def write_for_ever(self) -> None:
         """Write whatever comes, however long the database is away."""
         while True:
@@ -91,7 +98,8 @@ class MissedWriter:
             except (StoreUnavailable, asyncpg.PostgresError) as error:
                 log.warning("marks.not_written", count=len(self._missed), error=repr(error))
                 self._has_work.set()
-                await asyncio.sleep(_RETRY_SECONDS)
+                if not isinstance(error, _POISON):
+                    await asyncio.sleep(_RETRY_SECONDS)
 
     async def flush(self) -> None:
         """Write what was said until now.
@@ -104,19 +112,31 @@ class MissedWriter:
                 await self._write_some()
 
     async def _write_some(self) -> None:
-        """Write a part and release it: much to write neither holds the loop nor outlasts the time of a statement."""
-        missed, judged, seen = _first(self._missed), _first(self._judged), _first(self._seen)
+        """Write a part and release it: much to write neither holds the loop nor outlasts the time of a statement.
+
+        A row that Postgres cannot hold is found by halving the part; it is told and given up, so that it holds up no other.
+        """
+        missed, judged, seen = _first(self._missed, self._rows), dict[_Key, _Said[Refused | None]](), dict[Seen, None]()
+        if self._rows > 1 or not missed:
+            judged, seen = _first(self._judged, self._rows), _first(self._seen, self._rows)
         try:
             async with self._store.transaction() as connection:
                 await marks.clear(connection, list(seen))
                 await marks.mark(connection, [said.row for said in missed.values()])
                 await receivers.accept(connection, [key for key, said in judged.items() if said.row is None])
                 await receivers.refuse(connection, [said.row for said in judged.values() if said.row is not None])
-        except BaseException:
-            _put_back(self._missed, missed)
-            _put_back(self._judged, judged)
-            self._seen = seen | self._seen
-            raise
+        except BaseException as error:
+            is_poison = isinstance(error, _POISON)
+            if not is_poison or self._rows > 1:
+                _put_back(self._missed, missed)
+                _put_back(self._judged, judged)
+                self._seen = seen | self._seen
+                self._rows = max(1, self._rows // 2) if is_poison else self._rows
+                raise
+            units = [str(key) for _, key in (*missed, *judged)]
+            log.error("mark.not_held", units=units, error=type(error).__name__)
+        else:
+            self._rows = min(_MOST_ROWS, self._rows * 2)
         MARKS_WRITTEN.inc(len(missed))
         MARKS_CLEARED.inc(len(seen))
         for act in chain.from_iterable(said.then for said in missed.values()):
@@ -134,9 +154,9 @@ def _say(what: "dict[_Key, _Said[T]]", key: _Key, row: T, then: Sequence[Then]) 
         said.then += then
 
 
-def _first(what: dict[K, V]) -> dict[K, V]:
-    """Take out what was said first, so many as one transaction takes."""
-    first = dict(islice(what.items(), _MOST_ROWS))
+def _first(what: dict[K, V], most: int) -> dict[K, V]:
+    """Take out what was said first."""
+    first = dict(islice(what.items(), most))
     if len(first) == len(what):
         what.clear()
     else:

@@ -13,6 +13,7 @@ from dataclasses import dataclass
 from typing import Any, Final, NamedTuple
 
 from hub.delivery.content import Content, current_content
+from hub.errors import StoreUnavailable
 from hub.model.delivery import Entry, Receiver
 from hub.model.unit import Unit, UnitKey
 from hub.store import directed_notes, marks, units
@@ -81,6 +82,10 @@ class Readings:
             async with self._store.connection() as connection:
                 made = await _read(connection, asked)
         except Exception as error:
+            if len(asked) > 1 and not isinstance(error, StoreUnavailable):
+                for each in asked:
+                    await self._answer([each])
+                return
             for each in asked:
                 if not each.answer.done():
                     each.answer.set_exception(error)

@@ -84,7 +84,7 @@ class Settlement:
         for entry in entries:
             if entry.place is None:
                 continue
-            release = partial(line.lane.release, entry)
+            release = partial(line.lane.release, entry.as_current())
             if self._receivers.standing(line.receiver).catches_up:
                 line.has_marks = True
                 self.writer.miss(line.receiver, entry.key, entry.place.partition, release)

@@ -16,7 +16,7 @@ import msgspec
 from hub.delivery.health import retry_after_seconds
 from hub.delivery.judge import Judgement
 from hub.delivery.prepare import prepare
-from hub.model.directory import Platform
+from hub.model.directory import Platform, PlatformStatus
 from hub.model.outcome import Verdict
 from hub.ocpi.modules import Interface, TrafficClass, find
 from hub.ocpi.parties import PartyId
@@ -108,8 +108,9 @@ async def _search(context: WorkerContext, evidence: Evidence, question: Question
 async def _ask(
     context: WorkerContext, evidence: Evidence, question: Question, url: str, traffic: TrafficClass
 ) -> Judgement:
-    platform = question.platform
-    if platform.token is None or not context.keeper.may_send:
+    platform = context.keeper.current.platforms.get(question.platform.platform_id)
+    is_there = platform is not None and platform.status is PlatformStatus.CONNECTED
+    if platform is None or not is_there or platform.token is None or not context.keeper.may_send:
         raise NotNow("the owner cannot be asked now")
     request = prepare(
         method="GET",

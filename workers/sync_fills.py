@@ -30,7 +30,7 @@ from workers.app import WorkerContext
 log = get_logger(__name__)
 
 _POLL_SECONDS: Final = 1.0
-_OWNERS_AT_ONCE: Final = 10
+_OWNERS_AT_ONCE: Final = 1
 _TOLD_SECONDS: Final = 0.2
 _LONGEST_UNTOLD_SECONDS: Final = 30.0
 

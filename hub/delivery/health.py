@@ -56,7 +56,13 @@ class Health:
     failures: int = 0
     troubled_since: float | None = None
     rests_until: float = 0.0
+    asked_until: float = 0.0
     well_at: float = 0.0
+
+    @property
+    def waits_until(self) -> float:
+        """Until when nothing is sent: after trouble, or since the receiver has asked for it."""
+        return max(self.rests_until, self.asked_until)
 
     def well(self, now: float) -> None:
         """It answered as a platform that can judge the content: all trouble is over."""
@@ -73,9 +79,13 @@ class Health:
             self.troubled_since = max(began, self.well_at)
         self.rests_until = max(self.rests_until, now + pause)
 
+    def asked_to_wait(self, now: float, seconds: float) -> None:
+        """The receiver wants a pause (D-21); that another request succeeds does not end it."""
+        self.asked_until = max(self.asked_until, now + seconds)
+
     def allowed(self, now: float, limit: int) -> int:
         """How many requests may be under way now, of `limit` in good health."""
-        if now < self.rests_until:
+        if now < self.waits_until:
             return 0
         return limit if self.troubled_since is None else 1
 

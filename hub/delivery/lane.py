@@ -130,13 +130,15 @@ class Lane:
         """The entry under way has ended; its record is released later, by `release`."""
         self._settle(entry.key.root, self._land(entry))
 
-    def again(self, entry: Entry, troubled_at: float | None) -> None:
+    def again(self, entry: Entry, troubled_at: float | None, *, as_current: bool = False) -> None:
         """The entry under way was not delivered: it waits in front of its root object, or gives way to a later one.
 
         A later patch then goes in front as current: what lies between may build on what the receiver did not get. `troubled_at`
-        is when the receiver was in trouble, None where it had no part in it.
+        is when the receiver was in trouble, None where it had no part in it. `as_current`: next time the current state goes.
         """
         queue = self._land(entry)
+        if as_current and not entry.is_loose:
+            entry = entry.as_current()
         is_mark = entry.place is None
         later = next((each for each in queue.waiting.values() if each.covers(entry) and (is_mark or each.place)), None)
         if later is None:

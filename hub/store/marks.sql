@@ -1,9 +1,11 @@
 -- name: mark
--- Mark units for receivers; a unit that is marked already keeps its place and gets a new marking.
+-- Mark units for receivers that there are; a unit that is marked already keeps its place and gets a new marking.
 insert into dirty_mark (platform_id, country_code, party_id, module, owner_country_code, owner_party_id, object_id, evse_uid,
                         log_partition)
-select distinct on (1, 2, 3, 4, 5, 6, 7, 8) *
+select distinct on (1, 2, 3, 4, 5, 6, 7, 8) missed.*
 from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::integer[])
+    as missed (platform_id, country_code, party_id, module, owner_country_code, owner_party_id, object_id, evse_uid, log_partition)
+join platform using (platform_id)
 order by 1, 2, 3, 4, 5, 6, 7, 8
 on conflict (platform_id, country_code, party_id, module, owner_country_code, owner_party_id, object_id, evse_uid)
 do update set marking = nextval('marking'), marked_at = clock_timestamp(), log_partition = excluded.log_partition,

@@ -41,12 +41,15 @@ on conflict (platform_id, country_code, party_id) do update
 set asked_until = greatest(receiver.asked_until, excluded.asked_until), updated_at = clock_timestamp()
 
 -- name: refuse
--- Receivers refused units; the latest reason stands.
+-- Receivers that there are refused units; the latest reason stands.
 insert into refusal (platform_id, country_code, party_id, module, owner_country_code, owner_party_id, object_id, evse_uid,
                      log_partition, method, http_status, ocpi_status, detail, correlation_id)
-select distinct on (1, 2, 3, 4, 5, 6, 7, 8) *
+select distinct on (1, 2, 3, 4, 5, 6, 7, 8) said.*
 from unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::text[], $9::integer[],
             $10::text[], $11::integer[], $12::integer[], $13::text[], $14::text[])
+    as said (platform_id, country_code, party_id, module, owner_country_code, owner_party_id, object_id, evse_uid,
+             log_partition, method, http_status, ocpi_status, detail, correlation_id)
+join platform using (platform_id)
 order by 1, 2, 3, 4, 5, 6, 7, 8
 on conflict (platform_id, country_code, party_id, module, owner_country_code, owner_party_id, object_id, evse_uid)
 do update set log_partition = excluded.log_partition, method = excluded.method, http_status = excluded.http_status,

@@ -71,6 +71,13 @@ def test_one_good_answer_ends_all_trouble() -> None:
     assert health == Health(well_at=6.0)
 
 
+def test_a_pause_that_was_asked_for_is_kept_though_another_request_succeeds() -> None:
+    health = Health()
+    health.asked_to_wait(100.0, 1.5)
+    health.well(100.1)
+    assert (health.allowed(101.4, 8), health.waits_until, health.allowed(101.5, 8)) == (0, 101.5, 8)
+
+
 def test_the_breaker_opens_after_several_failures_over_a_second() -> None:
     health = Health()
     for now in (0.0, 0.1, 0.9):
