@@ -72,6 +72,21 @@ async def test_a_burst_marks_only_who_hangs_while_the_others_take_it(rig: Rig) -
         await eventually(lambda: has_got_all(hanging.received, 2), 60)
 
 
+async def test_a_burst_marks_who_is_held_by_its_rate_while_the_other_takes_it(rig: Rig) -> None:
+    async with a_receiver() as one, a_receiver() as rated:
+        await add_platform(rig.database_url, "EMSP NL/MSP", url=one.url)
+        platform = await add_platform(rig.database_url, "EMSP FR/MSP", url=rated.url)
+        rate = "insert into receiver (platform_id, country_code, party_id, rate) values ($1, 'FR', 'MSP', 2)"
+        await rig.value(rate, platform)
+        await rig.start()
+
+        for day in (1, 2):
+            await rig.push(*pushes(day))
+            await eventually(partial(has_got_all, one.received, day), 60)
+
+        assert await rig.value("select array_agg(distinct country_code) from dirty_mark") == ["FR"]
+
+
 async def has_got_all(received: list[Received], day: int) -> bool:
     """Whether a receiver has every object as it was on that day."""
     state = {entry.path: entry.value()["last_updated"] for entry in received}
