@@ -12,6 +12,7 @@ from datetime import datetime
 from typing import Final
 from urllib.parse import urlencode
 
+import asyncpg
 import msgspec
 from starlette.background import BackgroundTask
 from starlette.responses import Response
@@ -91,7 +92,7 @@ class GetAll:
         try:
             async with self._store.connection() as connection:
                 await marks.clear_before(connection, receiver, module, moment)
-        except StoreUnavailable as error:
+        except (StoreUnavailable, asyncpg.PostgresError) as error:
             log.warning("marks.not_cleared", party=str(receiver.party), module=module, error=str(error))
 
     async def show_held(self, request: Request, incoming: Incoming) -> Response:

@@ -19,7 +19,7 @@ from faststream.kafka import KafkaBroker
 from faststream.kafka.message import KafkaMessage
 
 from hub.errors import LogUnavailable
-from hub.messaging.records import LARGEST_FETCH_BYTES, Record
+from hub.messaging.records import Record
 from hub.messaging.topic_ids import topic_id
 from hub.telemetry import CONSUMED_OFFSET, CONSUMER_BEHIND, get_logger
 
@@ -27,6 +27,8 @@ log = get_logger(__name__)
 
 HEARTBEAT_MS: Final = 1_000
 SESSION_MS: Final = 6_000
+_PARTITION_FETCH_BYTES: Final = 256 * 2**10
+"""What waits here of a partition behind a pause, compressed. A larger record comes alone, never held back for its size."""
 FETCH_TIMEOUT_MS: Final = 1_000
 COMMIT_SECONDS: Final = 5.0
 _HANDLER_SECONDS: Final = 5.0
@@ -84,7 +86,7 @@ class BatchConsumer:
             auto_offset_reset="earliest",
             heartbeat_interval_ms=HEARTBEAT_MS,
             session_timeout_ms=SESSION_MS,
-            max_partition_fetch_bytes=LARGEST_FETCH_BYTES,
+            max_partition_fetch_bytes=_PARTITION_FETCH_BYTES,
             listener=_Listener(self),
             parser=_parse,
             decoder=_decode,

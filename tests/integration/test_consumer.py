@@ -1,6 +1,7 @@
 """A batch reaches its handler in the very step in which it was fetched: no rebalance can come between."""
 
 import asyncio
+import os
 from collections.abc import Sequence
 from typing import Any
 
@@ -46,3 +47,32 @@ async def test_nothing_else_runs_between_the_fetch_of_a_batch_and_its_handler(
         await consumer.stop()
 
     assert steps[:2] == ["fetched", "handled"]
+
+
+async def test_records_larger_than_what_is_fetched_of_a_partition_at_once_come_too(
+    kafka_bootstrap: str, topics: Topics
+) -> None:
+    sizes: list[int] = []
+
+    async def handle(records: Sequence[Record]) -> None:
+        sizes.extend(len(record.value or b"") for record in records)
+
+    topic, largest = topics.name(PUSHES), 8 * 2**20
+    producer = Producer.durable(kafka_bootstrap)
+    await producer.start()
+    for number in range(40):
+        body = os.urandom(largest if number % 10 == 5 else 100_000)
+        await producer.send(topic, value=body, key=str(number).encode(), timeout=20)
+    consumer = BatchConsumer(bootstrap=kafka_bootstrap, topic=topic, group=topics.group("large"), handle=handle)
+    await consumer.start()
+
+    async def is_read() -> bool:
+        return len(sizes) == 40
+
+    try:
+        await eventually(is_read, 30)
+    finally:
+        await producer.stop()
+        await consumer.stop()
+
+    assert sorted(sizes)[-4:] == [largest] * 4
