@@ -78,14 +78,14 @@ async def _one_hangs(stage: Stage, emsps: Sequence[Platform], pace: float) -> As
 
 @contextlib.asynccontextmanager
 async def _marks(stage: Stage, but: Platform) -> AsyncIterator[list[int]]:
-    """How many marks all but one have, ten times a second while this lasts."""
+    """How many marks all but one have, twice a second while this lasts."""
     counts: list[int] = []
 
     async def look_for_ever() -> None:
         while True:
             sql = "select count(*) from dirty_mark where platform_id <> $1::uuid"
             counts.append(await stage.hub.value(sql, but.platform_id))
-            await asyncio.sleep(0.1)
+            await asyncio.sleep(0.5)
 
     looking = asyncio.create_task(look_for_ever())
     try:
