@@ -2,7 +2,7 @@
 
 Pushes of one object may be confirmed in another order than they were sent in, and twice when a partner repeats one. So each has
 its place by its own clock: an older one takes nothing away from a newer one, and a charging period that is there already is not
-added again.
+added again. What is larger than a real Session or CDR is not kept, so that nobody can make it costly to tell its periods apart.
 
 Source: OCPI 2.2.1, mod_sessions § PATCH. Rules OB-04, OB-06; decision D-04.
 """
@@ -18,7 +18,11 @@ from hub.ocpi.patch import Members, Slices, merge, read_members, write_list, wri
 from hub.ocpi.types import parse_datetime
 
 DIRECTED_MODULES: Final = frozenset({"sessions", "cdrs"})
+LARGEST_BYTES: Final = 2**20
+MOST_PERIODS: Final = 10_000
+"""A week by the minute."""
 _PERIODS: Final = "charging_periods"
+_EXACT_FLOAT: Final = 2.0**53
 
 
 class DirectedKey(NamedTuple):
@@ -57,12 +61,19 @@ class DirectedPush:
     received_at: datetime
 
 
-def apply_push(push: DirectedPush, held: Held | None) -> Held:
-    """What is held after a push; the same value where it changes nothing.
+def apply_push(push: DirectedPush, held: Held | None) -> Held | None:
+    """What is held after a push; the same value where it changes nothing, None where that is more than is kept.
 
     Raises:
         msgspec.DecodeError: the body is no JSON object, or its charging periods are no list.
     """
+    if len(push.body) > LARGEST_BYTES:
+        return None
+    after = _applied(push, held)
+    return after if after is not None and len(after.raw) <= LARGEST_BYTES else None
+
+
+def _applied(push: DirectedPush, held: Held | None) -> Held | None:
     if push.is_patch:
         return _patched(read_members(push.body), _clock(push), held)
     whole = whole_of(push)
@@ -83,30 +94,43 @@ def whole_of(push: DirectedPush) -> Held:
     return Held(push.body, clock, clock)
 
 
-def _patched(patch: Members, clock: datetime, held: Held | None) -> Held:
+def _patched(patch: Members, clock: datetime, held: Held | None) -> Held | None:
     """A patch from before the last whole object is part of that; one that newer patches overtook only adds its periods."""
     if held is None:
         return Held(write_members(patch), clock, None)
     if held.whole_at is not None and clock < held.whole_at:
         return held
     base = read_members(held.raw)
-    periods = _together(base, patch)
     changed = merge(base, patch) if clock >= held.last_updated else base
-    if periods is not None:
-        changed = {**changed, _PERIODS: periods}
+    if _PERIODS in patch:
+        known, given = _periods(base), _periods(patch)
+        if len(known) + len(given) > MOST_PERIODS:
+            return None
+        new = _unknown(given, known)
+        changed = {**changed, _PERIODS: write_list([*known, *new]) if new or _PERIODS not in base else base[_PERIODS]}
     return Held(write_members(changed), max(clock, held.last_updated), held.whole_at)
 
 
-def _together(base: Members, patch: Members) -> msgspec.Raw | None:
-    """The charging periods of both, each once; None where neither names any."""
-    if _PERIODS not in patch:
-        return base.get(_PERIODS)
-    known = _periods(base)
-    values = [msgspec.json.decode(period) for period in known]
-    new = [period for period in _periods(patch) if msgspec.json.decode(period) not in values]
-    if not new and _PERIODS in base:
-        return base[_PERIODS]
-    return write_list([*known, *new])
+def _unknown(given: Slices, known: Slices) -> Slices:
+    """Those given that are not among the known ones, each once; how a value is written does not count."""
+    seen = {_sorted.encode(_value.decode(period)) for period in known}
+    new: Slices = []
+    for period in given:
+        content = _sorted.encode(_value.decode(period))
+        if content not in seen:
+            seen.add(content)
+            new.append(period)
+    return new
+
+
+def _number(text: str) -> int | float:
+    """So that 1.0 is written as 1 is."""
+    value = float(text)
+    return int(value) if abs(value) < _EXACT_FLOAT and value.is_integer() else value
+
+
+_value: Final = msgspec.json.Decoder(float_hook=_number)
+_sorted: Final = msgspec.json.Encoder(order="sorted")
 
 
 def _periods(members: Members) -> Slices:

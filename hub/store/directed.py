@@ -1,13 +1,15 @@
 """Sessions and CDRs in Postgres, each for its one addressee: written many at a time, read as pages of a list.
 
 A whole object takes the place of an older one in one statement. Anything else is read, changed and written, and that counts only
-if nobody has changed the row meanwhile; who comes second reads it anew. Decision D-04.
+if nobody has changed the row meanwhile; who comes second reads it anew. It is changed in a thread: a long session takes
+milliseconds, and the loop has calls to answer. Decision D-04.
 """
 
+import asyncio
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from typing import Any, Final
+from typing import Any, Final, NamedTuple
 
 import asyncpg
 import msgspec
@@ -23,6 +25,7 @@ SQL: Final = load_statements("directed")
 
 _BAD: Final = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, asyncpg.IntegrityConstraintViolationError)
 """What one object's content or key does to a batch."""
+_TOO_LARGE: Final = "larger than is kept"
 _NO_OBJECT: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
@@ -44,6 +47,14 @@ class InboxPart:
     last: int
     has_more: bool
     total: int
+
+
+class _Merged(NamedTuple):
+    """Objects that are as they should be, those that cannot be, and those to be written as which revision."""
+
+    settled: set[DirectedKey]
+    faults: dict[DirectedKey, str]
+    changed: list[tuple[DirectedKey, Held, int]]
 
 
 async def store_pushes(store: Store, pushes: Sequence[DirectedPush]) -> dict[DirectedKey, str]:
@@ -89,10 +100,16 @@ async def _store_once(
     whole: list[tuple[DirectedKey, Held]] = []
     for key, pushes in by_key.items():
         try:
-            if not any(push.is_patch for push in pushes):
-                whole.append((key, _apply_all(pushes, None)))
+            if any(push.is_patch for push in pushes):
+                continue
+            held = _apply_all(pushes, None)
         except _NO_OBJECT as error:
             faults[key] = f"cannot be taken apart: {error}"
+            continue
+        if held is None:
+            faults[key] = _TOO_LARGE
+        else:
+            whole.append((key, held))
     settled = await _replace(connection, whole)
     others = {key: pushes for key, pushes in by_key.items() if key not in settled and key not in faults}
     if others:
@@ -105,6 +122,11 @@ async def _merge(
     connection: Connection, by_key: Mapping[DirectedKey, Sequence[DirectedPush]]
 ) -> tuple[set[DirectedKey], dict[DirectedKey, str]]:
     rows = {_key(row): row for row in await connection.fetch(SQL["read"], *_columns(list(by_key)))}
+    merged = await asyncio.to_thread(_merge_all, by_key, rows)
+    return merged.settled | await _write(connection, merged.changed), merged.faults
+
+
+def _merge_all(by_key: Mapping[DirectedKey, Sequence[DirectedPush]], rows: Mapping[DirectedKey, Any]) -> _Merged:
     settled: set[DirectedKey] = set()
     faults: dict[DirectedKey, str] = {}
     changed: list[tuple[DirectedKey, Held, int]] = []
@@ -116,18 +138,21 @@ async def _merge(
         except _NO_OBJECT as error:
             faults[key] = f"cannot be taken apart: {error}"
             continue
-        if after == before:
+        if after is None:
+            faults[key] = _TOO_LARGE
+        elif after == before:
             settled.add(key)
         else:
             changed.append((key, after, 1 if row is None else row["revision"] + 1))
-    return settled | await _write(connection, changed), faults
+    return _Merged(settled, faults, changed)
 
 
-def _apply_all(pushes: Sequence[DirectedPush], before: Held | None) -> Held:
+def _apply_all(pushes: Sequence[DirectedPush], before: Held | None) -> Held | None:
     held = before
     for push in pushes:
         held = apply_push(push, held)
-    assert held is not None, "a key has at least one push"
+        if held is None:
+            break
     return held
 
 

@@ -8,6 +8,7 @@ from urllib.parse import urlsplit
 import asyncpg
 import pytest
 
+from hub.model.directed import LARGEST_BYTES
 from hub.model.envelope import Envelope
 from hub.ocpi.parties import PartyId
 from hub.routing.decide import Destination
@@ -82,3 +83,20 @@ async def test_while_the_database_is_away_replies_wait_a_moment_only_and_nothing
         return (await value(database_url, HELD), await value(database_url, NOTED)) == (["C1", "S1"], ["T1"])
 
     await eventually(all_are_kept)
+
+
+async def test_what_is_larger_than_is_kept_takes_nothing_else_with_it(
+    store: Store, emsp: Destination, database_url: str
+) -> None:
+    directed = Directed(store)
+    large = json.dumps({"id": "C9", "remark": "x" * LARGEST_BYTES}).encode()
+    await asyncio.gather(
+        directed.keep(a_plan(a_push("POST", "cdrs", large, tail=""), emsp), emsp),
+        directed.keep(a_plan(a_push("POST", "cdrs", BODY, tail=""), emsp), emsp),
+        directed.keep(a_plan(a_push("PUT", "sessions/S1", BODY), emsp), emsp),
+        directed.keep(a_plan(a_push("PATCH", "sessions/S2", large), emsp), emsp),
+    )
+
+    await directed.finish()
+
+    assert await value(database_url, HELD) == ["C1", "S1"]

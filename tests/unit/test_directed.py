@@ -1,6 +1,7 @@
 """What confirmed pushes make of a Session: merged, each charging period once, whatever their order."""
 
 import json
+import time
 from datetime import UTC, datetime, timedelta
 from itertools import permutations
 from typing import Any
@@ -8,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from hub.model.directed import DirectedKey, DirectedPush, Held, apply_push
+from hub.model.directed import LARGEST_BYTES, MOST_PERIODS, DirectedKey, DirectedPush, Held, apply_push
 from hub.ocpi.parties import PartyId
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -36,6 +37,7 @@ def after(*pushes: DirectedPush) -> Held:
     held: Held | None = None
     for push in pushes:
         held = apply_push(push, held)
+        assert held is not None
     assert held is not None
     return held
 
@@ -110,3 +112,41 @@ def test_without_a_clock_the_arrival_counts() -> None:
 def test_what_is_no_session_is_told(body: bytes) -> None:
     with pytest.raises(msgspec.DecodeError):
         apply_push(DirectedPush(KEY, True, body, NOON), after(put(0)))
+
+
+def test_a_period_is_known_however_it_is_written() -> None:
+    whole = b'{"charging_periods": [{"a": 1, "b": 0.60}], "last_updated": "2026-06-01T12:00:00Z"}'
+    more = b'{"charging_periods": [{"b":0.6,"a":1.0}, {"a":2}, {"a": 2.0}], "last_updated": "2026-06-01T12:01:00Z"}'
+
+    held = after(DirectedPush(KEY, False, whole, NOON), DirectedPush(KEY, True, more, NOON))
+
+    assert value(held)["charging_periods"] == [{"a": 1, "b": 0.6}, {"a": 2}]
+
+
+def test_thousands_of_periods_are_told_apart_in_no_time() -> None:
+    alike = [{"dimensions": [{"type": "ENERGY", "volume": number}]} for number in range(MOST_PERIODS)]
+    half = MOST_PERIODS // 2
+    held = after(put(0), patch(1, charging_periods=alike[:half]))
+    more = patch(2, charging_periods=alike[half:])
+
+    began = time.process_time()
+    merged = apply_push(more, held)
+
+    assert time.process_time() - began < 0.5
+    assert merged is not None
+    assert value(merged)["charging_periods"] == alike
+
+
+def test_more_periods_than_are_kept_change_nothing() -> None:
+    held = after(put(0, *range(MOST_PERIODS)))
+
+    assert apply_push(patch(1, charging_periods=[a_period(MOST_PERIODS)]), held) is None
+
+
+def test_what_is_larger_than_is_kept_is_not_held() -> None:
+    whole = put(0, remark="x" * (LARGEST_BYTES // 2))
+
+    assert apply_push(put(0, remark="x" * LARGEST_BYTES), None) is None
+    assert apply_push(patch(0, remark="x" * LARGEST_BYTES), None) is None
+    assert apply_push(patch(1, other="x" * (LARGEST_BYTES // 2)), after(whole)) is None
+    assert apply_push(patch(1, remark="x"), after(whole)) is not None
