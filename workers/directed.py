@@ -2,7 +2,7 @@
 
 Everything is written many at a time behind the call, so that the way of a message waits for no statement of its own. The reply
 waits only for what nobody would send again: a CDR, and a note. A Session's next push brings all that a relay had not written
-when it was killed. Without Postgres what is to be written waits here, up to a bound.
+when it was killed. Without Postgres what is to be written waits here, up to a bound in number and in bytes.
 
 Decision D-04; rules GA-10, OB-06, RT-18.
 """
@@ -29,7 +29,9 @@ log = get_logger(__name__)
 _GATHER_SECONDS: Final = 0.1
 _RETRY_SECONDS: Final = 0.5
 _MOST_AT_ONCE: Final = 500
+_MOST_BYTES_AT_ONCE: Final = 8 * 2**20
 _MOST_WAITING: Final = 20_000
+_MOST_WAITING_BYTES: Final = 64 * 2**20
 _WAITS_FOR_ITS_NEXT_PUSH: Final = "sessions"
 
 
@@ -41,6 +43,11 @@ class _Confirmed(NamedTuple):
     at: float
     written: asyncio.Event
 
+    @property
+    def size(self) -> int:
+        """Bytes of its body."""
+        return len(self.made.parsed.envelope.body)
+
 
 class Directed:
     """What one relay has to keep."""
@@ -48,17 +55,20 @@ class Directed:
     def __init__(self, store: Store) -> None:
         self._store = store
         self._waiting: list[_Confirmed] = []
+        self._waiting_bytes = 0
         self._hurry = asyncio.Event()
         self._writing: asyncio.Task[None] | None = None
+        self._is_ending = False
 
     async def keep(self, made: Plan, destination: Destination) -> None:
         """Take a push that its receiver has confirmed; returns as soon as its caller may be told."""
-        if len(self._waiting) >= _MOST_WAITING:
-            DIRECTED_PUSHES.labels("nothing").inc()
-            log.error("directed.not_kept", correlation_id=made.parsed.envelope.correlation_id, error="too many wait")
-            return
         entry = _Confirmed(made, destination, time.monotonic(), asyncio.Event())
+        if len(self._waiting) >= _MOST_WAITING or self._waiting_bytes + entry.size > _MOST_WAITING_BYTES:
+            DIRECTED_PUSHES.labels("nothing").inc()
+            log.error("directed.not_kept", correlation_id=made.parsed.envelope.correlation_id, error="too much waits")
+            return
         self._waiting.append(entry)
+        self._waiting_bytes += entry.size
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write_all(), name="directed")
         if made.parsed.envelope.module == _WAITS_FOR_ITS_NEXT_PUSH:
@@ -70,6 +80,7 @@ class Directed:
 
     async def finish(self) -> None:
         """Write what is left; give up after a moment."""
+        self._is_ending = True
         self._hurry.set()
         if self._writing is not None:
             await asyncio.wait({self._writing}, timeout=STORE_SECONDS)
@@ -78,11 +89,8 @@ class Directed:
 
     async def _write_all(self) -> None:
         while self._waiting:
-            with contextlib.suppress(TimeoutError):
-                async with asyncio.timeout(_GATHER_SECONDS):
-                    await self._hurry.wait()
-            self._hurry.clear()
-            batch = self._waiting[:_MOST_AT_ONCE]
+            await self._gather()
+            batch = self._first()
             try:
                 await self._write(batch)
             except StoreUnavailable as error:
@@ -92,9 +100,32 @@ class Directed:
             except Exception:
                 DIRECTED_PUSHES.labels("nothing").inc(len(batch))
                 log.exception("directed.not_kept", count=len(batch))
-            del self._waiting[: len(batch)]
-            for entry in batch:
-                entry.written.set()
+            self._done(batch)
+
+    async def _gather(self) -> None:
+        """Let more come, unless somebody waits for what is there."""
+        if self._is_ending:
+            return
+        with contextlib.suppress(TimeoutError):
+            async with asyncio.timeout(_GATHER_SECONDS):
+                await self._hurry.wait()
+        self._hurry.clear()
+
+    def _first(self) -> list[_Confirmed]:
+        batch: list[_Confirmed] = []
+        size = 0
+        for entry in self._waiting[:_MOST_AT_ONCE]:
+            size += entry.size
+            if batch and size > _MOST_BYTES_AT_ONCE:
+                break
+            batch.append(entry)
+        return batch
+
+    def _done(self, batch: list[_Confirmed]) -> None:
+        del self._waiting[: len(batch)]
+        for entry in batch:
+            self._waiting_bytes -= entry.size
+            entry.written.set()
 
     async def _write(self, batch: list[_Confirmed]) -> None:
         now = time.monotonic()

@@ -7,6 +7,7 @@ from urllib.parse import urlsplit
 
 import asyncpg
 import pytest
+from prometheus_client import REGISTRY
 
 from hub.model.directed import LARGEST_BYTES
 from hub.model.envelope import Envelope
@@ -48,6 +49,10 @@ async def value(database_url: str, sql: str) -> list[str]:
         await connection.close()
 
 
+def not_kept() -> float:
+    return REGISTRY.get_sample_value("hub_directed_pushes_total", {"kept": "nothing"}) or 0.0
+
+
 async def test_a_relay_that_stops_writes_what_is_left(store: Store, emsp: Destination, database_url: str) -> None:
     directed = Directed(store)
     for number in range(3):
@@ -83,6 +88,21 @@ async def test_while_the_database_is_away_replies_wait_a_moment_only_and_nothing
         return (await value(database_url, HELD), await value(database_url, NOTED)) == (["C1", "S1"], ["T1"])
 
     await eventually(all_are_kept)
+
+
+async def test_large_bodies_that_wait_are_bounded_in_bytes(store: Store, emsp: Destination, database_url: str) -> None:
+    directed = Directed(store)
+    large = json.dumps({"id": "S", "remark": "x" * 8_000_000, "last_updated": "2026-06-02T10:00:00Z"}).encode()
+    refused_before = not_kept()
+    for number in range(20):
+        await directed.keep(a_plan(a_push("PUT", f"sessions/S{number}", large), emsp), emsp)
+    assert not_kept() - refused_before == 12
+
+    await directed.finish()
+
+    await directed.keep(a_plan(a_push("PUT", "sessions/S99", BODY), emsp), emsp)
+    await directed.finish()
+    assert await value(database_url, HELD) == ["S99"]
 
 
 async def test_what_is_larger_than_is_kept_takes_nothing_else_with_it(
