@@ -12,6 +12,8 @@ import contextlib
 import time
 from typing import Final, NamedTuple
 
+import asyncpg
+
 from hub.errors import StoreUnavailable
 from hub.model.directed import DIRECTED_MODULES
 from hub.routing.decide import Destination
@@ -88,18 +90,26 @@ class Directed:
             log.error("directed.not_kept", count=len(self._waiting), error="the relay stops")
 
     async def _write_all(self) -> None:
+        """An error other than the store's absence halves what is written at once, until the push is found that it comes of."""
+        most = _MOST_AT_ONCE
         while self._waiting:
             await self._gather()
-            batch = self._first()
+            batch = self._first(most)
             try:
                 await self._write(batch)
-            except StoreUnavailable as error:
+            except (StoreUnavailable, asyncpg.DeadlockDetectedError) as error:
                 log.warning("directed.delayed", count=len(self._waiting), error=str(error))
                 await asyncio.sleep(_RETRY_SECONDS)
                 continue
             except Exception:
-                DIRECTED_PUSHES.labels("nothing").inc(len(batch))
-                log.exception("directed.not_kept", count=len(batch))
+                self._hurry.set()
+                if len(batch) > 1:
+                    most = len(batch) // 2
+                    continue
+                DIRECTED_PUSHES.labels("nothing").inc()
+                log.exception("directed.not_kept", correlation_id=batch[0].made.parsed.envelope.correlation_id)
+            else:
+                most = min(2 * most, _MOST_AT_ONCE)
             self._done(batch)
 
     async def _gather(self) -> None:
@@ -111,10 +121,10 @@ class Directed:
                 await self._hurry.wait()
         self._hurry.clear()
 
-    def _first(self) -> list[_Confirmed]:
+    def _first(self, most: int) -> list[_Confirmed]:
         batch: list[_Confirmed] = []
         size = 0
-        for entry in self._waiting[:_MOST_AT_ONCE]:
+        for entry in self._waiting[:most]:
             size += entry.size
             if batch and size > _MOST_BYTES_AT_ONCE:
                 break

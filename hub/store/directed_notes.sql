@@ -20,14 +20,25 @@ where exists (
 )
 
 -- name: forget
--- Receivers were sent objects that began so many seconds ago ($8): what was noted before that is over.
+-- Receivers were sent objects that began so many seconds ago ($8): what was noted before that is over. Locked in the order in which
+-- notes are made, so that neither waits for the other.
+with over as (
+    select held.platform_id, held.country_code, held.party_id, held.module, held.owner_country_code, held.owner_party_id,
+           held.object_id
+    from directed_note held
+    join unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::double precision[])
+        as sent (platform_id, country_code, party_id, module, owner_country_code, owner_party_id, object_id, age)
+        using (platform_id, country_code, party_id, module, owner_country_code, owner_party_id, object_id)
+    where held.noted_at < clock_timestamp() - make_interval(secs => sent.age)
+    order by 1, 2, 3, 4, 5, 6, 7
+    for update of held
+)
 delete from directed_note
-using unnest($1::uuid[], $2::text[], $3::text[], $4::text[], $5::text[], $6::text[], $7::text[], $8::double precision[])
-    as sent (platform_id, country_code, party_id, module, owner_country_code, owner_party_id, object_id, age)
-where directed_note.platform_id = sent.platform_id and directed_note.country_code = sent.country_code
-      and directed_note.party_id = sent.party_id and directed_note.module = sent.module
-      and directed_note.owner_country_code = sent.owner_country_code and directed_note.owner_party_id = sent.owner_party_id
-      and directed_note.object_id = sent.object_id and directed_note.noted_at < clock_timestamp() - make_interval(secs => sent.age)
+using over
+where directed_note.platform_id = over.platform_id and directed_note.country_code = over.country_code
+      and directed_note.party_id = over.party_id and directed_note.module = over.module
+      and directed_note.owner_country_code = over.owner_country_code and directed_note.owner_party_id = over.owner_party_id
+      and directed_note.object_id = over.object_id
 
 -- name: spread_mark
 -- What a receiver ($1 to $3) is still to get of an object ($4 to $7) that it has from a push to it alone, marked as $8: not the
