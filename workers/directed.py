@@ -1,8 +1,9 @@
 """Keeps what receivers have confirmed of directed pushes: Sessions and CDRs for GET All, notes of copies that are theirs alone.
 
 Everything is written many at a time behind the call, so that the way of a message waits for no statement of its own. The reply
-waits only for what nobody would send again: a CDR, and a note. A Session's next push brings all that a relay had not written
-when it was killed. Without Postgres what is to be written waits here, up to a bound in number and in bytes.
+waits only for what nobody would send again: a CDR, a note, and the end of a Session. Any other push of a Session is followed by
+one that brings the later state, should a relay be killed before it has written. Without Postgres what is to be written waits
+here, up to a bound in number and in bytes.
 
 Decision D-04; rules GA-10, OB-06, RT-18.
 """
@@ -15,7 +16,7 @@ from typing import Final, NamedTuple
 import asyncpg
 
 from hub.errors import StoreUnavailable
-from hub.model.directed import DIRECTED_MODULES
+from hub.model.directed import DIRECTED_MODULES, ends_session
 from hub.routing.decide import Destination
 from hub.routing.directed import directed_copy, directed_push
 from hub.routing.plan import Plan
@@ -34,7 +35,7 @@ _MOST_AT_ONCE: Final = 500
 _MOST_BYTES_AT_ONCE: Final = 8 * 2**20
 _MOST_WAITING: Final = 20_000
 _MOST_WAITING_BYTES: Final = 64 * 2**20
-_WAITS_FOR_ITS_NEXT_PUSH: Final = "sessions"
+_HAS_MORE_TO_COME: Final = "sessions"
 
 
 class _Confirmed(NamedTuple):
@@ -73,7 +74,8 @@ class Directed:
         self._waiting_bytes += entry.size
         if self._writing is None or self._writing.done():
             self._writing = asyncio.create_task(self._write_all(), name="directed")
-        if made.parsed.envelope.module == _WAITS_FOR_ITS_NEXT_PUSH:
+        envelope = made.parsed.envelope
+        if envelope.module == _HAS_MORE_TO_COME and not ends_session(envelope.body):
             return
         self._hurry.set()
         with contextlib.suppress(TimeoutError):

@@ -21,6 +21,7 @@ DIRECTED_MODULES: Final = frozenset({"sessions", "cdrs"})
 LARGEST_BYTES: Final = 2**20
 MOST_PERIODS: Final = 10_000
 """A week by the minute."""
+_LAST_STATES: Final = ("COMPLETED", "INVALID")
 _PERIODS: Final = "charging_periods"
 _EXACT_FLOAT: Final = 2.0**53
 
@@ -39,7 +40,12 @@ class _Clocked(msgspec.Struct):
     last_updated: Any = None
 
 
+class _Stated(msgspec.Struct):
+    status: Any = None
+
+
 _clocked: Final = msgspec.json.Decoder(_Clocked)
+_stated: Final = msgspec.json.Decoder(_Stated)
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +77,17 @@ def apply_push(push: DirectedPush, held: Held | None) -> Held | None:
         return None
     after = _applied(push, held)
     return after if after is not None and len(after.raw) <= LARGEST_BYTES else None
+
+
+def ends_session(body: bytes) -> bool:
+    """Whether a push of a Session says that there will be no other.
+
+    Source: OCPI 2.2.1, mod_sessions, SessionStatus.
+    """
+    try:
+        return _stated.decode(body).status in _LAST_STATES
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
 
 
 def _applied(push: DirectedPush, held: Held | None) -> Held | None:

@@ -89,6 +89,17 @@ async def test_a_relay_that_stops_writes_what_is_left(store: Store, emsp: Destin
     assert await value(database_url, HELD) == ["S0", "S1", "S2"]
 
 
+async def test_the_end_of_a_session_is_written_before_its_sender_hears_so(
+    store: Store, emsp: Destination, database_url: str
+) -> None:
+    directed = Directed(store)
+    ended = json.dumps({"id": "S1", "status": "COMPLETED", "last_updated": "2026-06-02T10:00:00Z"}).encode()
+
+    await directed.keep(a_plan(a_push("PUT", "sessions/S1", ended), emsp), emsp)
+
+    assert await value(database_url, HELD) == ["S1"]
+
+
 async def test_while_the_database_is_away_replies_wait_a_moment_only_and_nothing_is_lost(
     store: Store, emsp: Destination, database_url: str, postgres_url: str
 ) -> None:

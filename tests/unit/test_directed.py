@@ -9,7 +9,7 @@ from typing import Any
 import msgspec
 import pytest
 
-from hub.model.directed import LARGEST_BYTES, MOST_PERIODS, DirectedKey, DirectedPush, Held, apply_push
+from hub.model.directed import LARGEST_BYTES, MOST_PERIODS, DirectedKey, DirectedPush, Held, apply_push, ends_session
 from hub.ocpi.parties import PartyId
 
 NOON = datetime(2026, 6, 1, 12, tzinfo=UTC)
@@ -150,3 +150,19 @@ def test_what_is_larger_than_is_kept_is_not_held() -> None:
     assert apply_push(patch(0, remark="x" * LARGEST_BYTES), None) is None
     assert apply_push(patch(1, other="x" * (LARGEST_BYTES // 2)), after(whole)) is None
     assert apply_push(patch(1, remark="x"), after(whole)) is not None
+
+
+@pytest.mark.parametrize(
+    ("body", "ends"),
+    [
+        (b'{"status": "COMPLETED", "kwh": 2}', True),
+        (b'{"status": "INVALID"}', True),
+        (b'{"status": "ACTIVE"}', False),
+        (b'{"status": ["COMPLETED"]}', False),
+        (b'{"kwh": 2}', False),
+        (b"[]", False),
+        (b'{"status": "\xff"}', False),
+    ],
+)
+def test_the_last_push_of_a_session_is_known_by_its_status(body: bytes, ends: bool) -> None:
+    assert ends_session(body) is ends
