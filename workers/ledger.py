@@ -16,7 +16,7 @@ import asyncpg
 
 from hub.errors import Invalid, LogUnavailable, StoreUnavailable
 from hub.messaging.broker import BatchConsumer
-from hub.messaging.codec import decode_outcomes
+from hub.messaging.codec import decode_outcomes, readable_outcomes
 from hub.messaging.dead_letters import bury
 from hub.messaging.producer import Producer
 from hub.messaging.records import Record
@@ -181,7 +181,7 @@ class Ledger:
                 outcomes = decode_outcomes(record.value)
             except Invalid as error:
                 bad.append((record, error))
-                continue
+                outcomes = readable_outcomes(record.value)
             for outcome in outcomes:
                 try:
                     entries.append((record, row_of(outcome)))

@@ -3,6 +3,7 @@
 Envelope headers are UTF-8 text under short fixed names; the record's value is the body as the partner sent it.
 """
 
+import contextlib
 from collections.abc import Sequence
 from typing import Final
 
@@ -27,6 +28,9 @@ _ANSWER_PREFIX: Final = "h:"
 
 _outcome_encoder = msgspec.json.Encoder()
 _outcome_decoder = msgspec.json.Decoder(Outcome | list[Outcome])
+_one_outcome_decoder = msgspec.json.Decoder(Outcome)
+_slices_decoder = msgspec.json.Decoder(list[msgspec.Raw])
+_NO_OUTCOME: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def encode(envelope: Envelope) -> Headers:
@@ -150,11 +154,24 @@ def decode_outcomes(value: bytes) -> Sequence[Outcome]:
     """
     try:
         found = _outcome_decoder.decode(value)
-    except msgspec.DecodeError as error:
+    except _NO_OUTCOME as error:
         raise UndecodableRecord(f"not an outcome: {error}") from error
     if not found:
         raise UndecodableRecord("no outcome")
     return found if isinstance(found, list) else [found]
+
+
+def readable_outcomes(value: bytes) -> Sequence[Outcome]:
+    """The good ones among the outcomes of a record that `decode_outcomes` refuses."""
+    try:
+        slices = _slices_decoder.decode(value)
+    except _NO_OUTCOME:
+        return []
+    found = []
+    for part in slices:
+        with contextlib.suppress(*_NO_OUTCOME):
+            found.append(_one_outcome_decoder.decode(part))
+    return found
 
 
 def push_key(module: str, owner: PartyId, object_id: str) -> bytes:

@@ -210,6 +210,19 @@ async def test_outcomes_that_share_a_record_are_each_written_once_and_a_bad_one_
     assert [value for value, _ in await _dead_letters(rig, 1)] == [records[1]]
 
 
+async def test_an_outcome_that_cannot_be_read_buries_its_record_once_and_the_others_are_written(rig: Rig) -> None:
+    told = some_outcomes(6)
+    whole = encode_outcomes(told[:5])
+    broken = whole.replace(told[2].outcome_id.encode(), b"\xff")
+    await rig.tell_raw(broken, encode_outcomes(told[5:]))
+
+    async with rig.ledger():
+        await rig.until_caught_up()
+
+    assert await rig.value("select count(*) from exchange") == 5
+    assert [value for value, _ in await _dead_letters(rig, 1)] == [broken]
+
+
 async def test_nothing_is_committed_that_the_database_does_not_hold_and_writing_goes_on_by_itself(rig: Rig) -> None:
     async with rig.store.connection() as connection:
         await connection.execute("alter table exchange rename to away")

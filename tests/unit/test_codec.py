@@ -8,7 +8,16 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from hub.errors import UndecodableRecord, UnknownEnvelopeVersion
-from hub.messaging.codec import decode, decode_outcomes, decode_reply, encode, encode_outcomes, encode_reply, push_key
+from hub.messaging.codec import (
+    decode,
+    decode_outcomes,
+    decode_reply,
+    encode,
+    encode_outcomes,
+    encode_reply,
+    push_key,
+    readable_outcomes,
+)
 from hub.messaging.records import Record
 from hub.model.envelope import Envelope, Reply, Scenario
 from hub.model.outcome import Leg, Outcome, Verdict
@@ -167,10 +176,28 @@ def test_an_outcome_comes_back_as_it_went() -> None:
     assert list(decode_outcomes(encode_outcomes([sent, bare]))) == [sent, bare]
 
 
-@pytest.mark.parametrize("content", [b"", b"{", b"[]", b"[{}]", b"{}", b'{"at": "x"}', b"\xff"])
+@pytest.mark.parametrize(
+    "content", [b"", b"{", b"[]", b"[{}]", b"{}", b'{"at": "x"}', b"\xff", b'{"at":1,"detail":"\xff"}']
+)
 def test_what_is_no_outcome_is_told(content: bytes) -> None:
     with pytest.raises(UndecodableRecord):
         decode_outcomes(content)
+
+
+def test_an_outcome_that_cannot_be_read_takes_none_with_it_that_shares_its_record() -> None:
+    good = [Outcome(at, "o", "c", "r", Leg.RELAY, "delivery.attempted", Verdict.SILENT) for at in range(3)]
+    first, second, third = (encode_outcomes([outcome]) for outcome in good)
+    bad = [b'{"at": "x"}', b"7", b'{"at":1,"detail":"\xff"}']
+    record = b"[" + b",".join([first, bad[0], second, *bad[1:], third]) + b"]"
+
+    with pytest.raises(UndecodableRecord):
+        decode_outcomes(record)
+    assert readable_outcomes(record) == good
+
+
+@pytest.mark.parametrize("content", [b"", b"{}", b'{"at": "x"}', b"[]", b"[{", b"\xff"])
+def test_what_holds_no_outcome_has_no_readable_one(content: bytes) -> None:
+    assert list(readable_outcomes(content)) == []
 
 
 def test_a_push_is_keyed_by_its_root_object_without_case() -> None:
