@@ -32,8 +32,9 @@ log = get_logger(__name__)
 WORKER: Final = "ledger"
 _FETCH_RECORDS: Final = 500
 _BATCH_BYTES: Final = 1_048_576
-"""About two thousand outcomes, which one statement writes."""
+"""Two thousand outcomes at most, more or less, which one statement writes."""
 _MOST_WAITING_BYTES: Final = 8_388_608
+_RECORD_BYTES: Final = 256
 _RETRY_SECONDS: Final = 0.5
 _HOUSEKEEPING_SECONDS: Final = 3600.0
 _HOUSEKEEPING_RETRY_SECONDS: Final = 60.0
@@ -121,7 +122,7 @@ class Ledger:
 
     async def _take(self, records: Sequence[Record]) -> None:
         self._waiting.extend(records)
-        self._waiting_bytes += sum(len(record.value) for record in records)
+        self._waiting_bytes += sum(map(room_of, records))
         self._idle.clear()
         self._wake.set()
         self._settle(self._consumer.assigned)
@@ -136,7 +137,7 @@ class Ledger:
     def _forget(self, partitions: frozenset[int]) -> None:
         """Their next owner reads them again."""
         self._waiting = deque(record for record in self._waiting if record.partition not in partitions)
-        self._waiting_bytes = sum(len(record.value) for record in self._waiting)
+        self._waiting_bytes = sum(map(room_of, self._waiting))
 
     async def _write_for_ever(self) -> None:
         while True:
@@ -153,7 +154,7 @@ class Ledger:
         taken_bytes = 0
         while self._waiting and taken_bytes < _BATCH_BYTES:
             batch.append(self._waiting.popleft())
-            taken_bytes += len(batch[-1].value)
+            taken_bytes += room_of(batch[-1])
         self._waiting_bytes -= taken_bytes
         return batch
 
@@ -223,3 +224,9 @@ class Ledger:
             return _HOUSEKEEPING_RETRY_SECONDS
         log.info("exchange_days.kept", dropped=dropped, forgotten=forgotten)
         return _HOUSEKEEPING_SECONDS
+
+
+def room_of(record: Record) -> int:
+    """Bytes that a record takes while it waits; an empty one takes some too."""
+    around = len(record.key or b"") + sum(len(name) + len(text or b"") for name, text in record.headers)
+    return _RECORD_BYTES + around + len(record.value)

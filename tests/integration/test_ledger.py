@@ -16,13 +16,14 @@ from msgspec.structs import replace
 from hub.messaging.codec import encode_outcomes
 from hub.messaging.lag import measure_lag
 from hub.messaging.producer import Producer
+from hub.messaging.records import Record
 from hub.messaging.topics import DEAD_LETTERS, OUTCOMES, Topics
 from hub.model.outcome import Leg, Outcome, Verdict
 from hub.operations.inspect import Story, show_exchange
 from hub.store.exchanges import add_outcomes, keep_days, row_of
 from hub.store.pool import Store
 from tests.integration.partner_rig import eventually
-from workers.ledger import Ledger
+from workers.ledger import Ledger, room_of
 
 NOW_MS = int(time.time() * 1000)
 
@@ -221,6 +222,13 @@ async def test_an_outcome_that_cannot_be_read_buries_its_record_once_and_the_oth
 
     assert await rig.value("select count(*) from exchange") == 5
     assert [value for value, _ in await _dead_letters(rig, 1)] == [broken]
+
+
+def test_records_that_wait_are_bounded_also_when_they_are_empty() -> None:
+    empty = Record("outcomes", 0, 0, 0, None, (), b"")
+
+    assert room_of(empty) > 0
+    assert room_of(empty._replace(key=b"k" * 1000, headers=(("h", b"v" * 1000),), value=b"x" * 1000)) > 3000
 
 
 async def test_nothing_is_committed_that_the_database_does_not_hold_and_writing_goes_on_by_itself(rig: Rig) -> None:
