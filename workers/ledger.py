@@ -9,7 +9,7 @@ import asyncio
 import contextlib
 from collections import deque
 from collections.abc import Sequence
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from typing import Final
 
 import asyncpg
@@ -21,7 +21,7 @@ from hub.messaging.dead_letters import bury
 from hub.messaging.producer import Producer
 from hub.messaging.records import Record
 from hub.messaging.topics import OUTCOMES, Topics
-from hub.store import issued_urls, routes
+from hub.store import directed, issued_urls, routes
 from hub.store.exchanges import Row, add_outcomes, keep_days, row_of
 from hub.store.pool import Store
 from hub.telemetry import OUTCOMES_STORED, get_logger
@@ -36,6 +36,8 @@ _BATCH_BYTES: Final = 1_048_576
 _MOST_WAITING_BYTES: Final = 8_388_608
 _RECORD_BYTES: Final = 256
 _RETRY_SECONDS: Final = 0.5
+_DIRECTED_KEPT: Final = timedelta(days=400)
+"""How long Sessions and CDRs stay listed: a year, and a month to settle it (decision 0008)."""
 _HOUSEKEEPING_SECONDS: Final = 3600.0
 _HOUSEKEEPING_RETRY_SECONDS: Final = 60.0
 
@@ -210,6 +212,7 @@ class Ledger:
 
     async def _keep_house(self, pause: float) -> None:
         while True:
+            await self._forget_directed()
             await asyncio.sleep(pause)
             pause = await self._keep_days()
 
@@ -224,6 +227,15 @@ class Ledger:
             return _HOUSEKEEPING_RETRY_SECONDS
         log.info("exchange_days.kept", dropped=dropped, forgotten=forgotten)
         return _HOUSEKEEPING_SECONDS
+
+    async def _forget_directed(self) -> None:
+        """Apart from the days, since nothing waits for it."""
+        try:
+            forgotten = await directed.forget_older(self._store, datetime.now(UTC) - _DIRECTED_KEPT)
+        except (StoreUnavailable, asyncpg.PostgresError) as error:
+            log.warning("directed.not_forgotten", error=repr(error))
+        else:
+            log.info("directed.forgotten", count=forgotten)
 
 
 def room_of(record: Record) -> int:

@@ -25,6 +25,7 @@ SQL: Final = load_statements("directed")
 
 _BAD: Final = (asyncpg.DataError, asyncpg.ProgramLimitExceededError, asyncpg.IntegrityConstraintViolationError)
 """What one object's content or key does to a batch."""
+_MOST_FORGOTTEN_AT_ONCE: Final = 5_000
 _TOO_LARGE: Final = "larger than is kept"
 _NO_OBJECT: Final = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
@@ -189,6 +190,22 @@ async def read_part(connection: Connection, inbox: Inbox, *, after: int, offset:
     kept = rows[:limit]
     last = kept[-1]["directed_id"] if kept else after
     return InboxPart(tuple(row["raw"].encode() for row in kept), last, len(rows) > limit, total)
+
+
+async def forget_older(store: Store, before: datetime) -> int:
+    """Objects whose own clock is older go, a bounded number in one statement; says how many.
+
+    Raises:
+        StoreUnavailable: Postgres is away; some may be gone.
+    """
+    total = 0
+    while True:
+        async with store.connection() as connection:
+            done: str = await connection.execute(SQL["forget_old"], before, _MOST_FORGOTTEN_AT_ONCE)
+        gone = int(done.rsplit(" ", 1)[1])
+        total += gone
+        if gone < _MOST_FORGOTTEN_AT_ONCE:
+            return total
 
 
 def _key(row: Any) -> DirectedKey:

@@ -70,3 +70,8 @@ select count(*)
 from directed
 where platform_id = $1 and country_code = $2 and party_id = $3 and module = $4 and whole_at is not null
       and last_updated >= coalesce($5::timestamptz, '-infinity') and last_updated < coalesce($6::timestamptz, 'infinity')
+
+-- name: forget_old
+-- Delete at most $2 objects whose own clock is older than $1.
+delete from directed
+where ctid = any (array(select ctid from directed where last_updated < $1 limit $2 for update skip locked))

@@ -18,10 +18,14 @@ from hub.messaging.lag import measure_lag
 from hub.messaging.producer import Producer
 from hub.messaging.records import Record
 from hub.messaging.topics import DEAD_LETTERS, OUTCOMES, Topics
+from hub.model.directed import DirectedKey, DirectedPush
 from hub.model.outcome import Leg, Outcome, Verdict
+from hub.ocpi.parties import PartyId
 from hub.operations.inspect import Story, show_exchange
+from hub.store.directed import store_pushes
 from hub.store.exchanges import add_outcomes, keep_days, row_of
 from hub.store.pool import Store
+from tests.integration.fanout_rig import add_platform
 from tests.integration.partner_rig import eventually
 from workers.ledger import Ledger, room_of
 
@@ -276,6 +280,26 @@ async def test_routes_that_ran_out_are_forgotten(rig: Rig) -> None:
 
     assert await rig.value("select count(*) from route") == 1
     assert await rig.value("select count(*) from route where key = 'NEW'") == 1
+
+
+async def test_sessions_and_cdrs_are_deleted_400_days_after_their_own_clock(rig: Rig, database_url: str) -> None:
+    platform_id = await add_platform(database_url, "EMSP DE/MS1")
+    now = datetime.now(UTC)
+
+    def a_push(module: str, object_id: str, days: int, *, is_patch: bool = False) -> DirectedPush:
+        key = DirectedKey(platform_id, PartyId("DE", "MS1"), module, PartyId("NL", "CPO"), object_id)
+        return DirectedPush(key, is_patch, b"{}", now - timedelta(days=days))
+
+    old = [a_push("cdrs", "C1", 401), a_push("sessions", "S1", 500), a_push("sessions", "S2", 401, is_patch=True)]
+    assert await store_pushes(rig.store, [*old, a_push("cdrs", "C2", 399), a_push("sessions", "S3", 0)]) == {}
+
+    async def two_are_left() -> bool:
+        return await rig.value("select count(*) from directed") == 2
+
+    async with rig.ledger():
+        await eventually(two_are_left, within_s=30)
+
+    assert await rig.value("select count(*) from directed where object_id in ('C2', 'S3')") == 2
 
 
 async def test_rows_without_a_day_wait_and_move_when_it_is_made(store: Store) -> None:
