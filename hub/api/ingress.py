@@ -31,7 +31,7 @@ from hub.model.directory import Directory, Quirk
 from hub.model.envelope import Envelope, Reply, Scenario
 from hub.model.outcome import Leg, Outcome, Verdict, object_name
 from hub.ocpi.headers import read_routing, routing_headers, text_headers
-from hub.ocpi.modules import Match, Operation, TrafficClass
+from hub.ocpi.modules import MODULES, Match, Operation, TrafficClass
 from hub.ocpi.parties import PartyId
 from hub.ocpi.status import (
     BY_HTTP_TOO,
@@ -251,7 +251,7 @@ class Ingress:
                 from_party=str(requester) if requester else None,
                 to_party=_named_receiver(request),
                 ocpi_version=request.version,
-                module=request.module,
+                module=request.module if request.module in MODULES else None,
                 interface=request.interface.upper(),
                 method=request.method,
                 http_status=refusal.status.http,

@@ -320,3 +320,5 @@ def _index(resources: Iterator[Resource]) -> dict[tuple[str, str, Interface], tu
 
 
 _BY_INTERFACE: Final = _index(_version_2_2_1())
+MODULES: Final = frozenset(module for _, module, _ in _BY_INTERFACE)
+"""The names of all functional modules; a URL may have anything in their place."""

@@ -40,7 +40,10 @@ class Incoming(msgspec.Struct, frozen=True):
 def find_operation(
     version: str, module: str, interface: str, tail: str, method: str
 ) -> tuple[Match, Operation] | Refusal:
-    """The table's row for a URL and method, or 404, or 405 with what is offered (OB-12)."""
+    """The table's row for a URL and method, or 404, or 405 with what is offered (OB-12).
+
+    A refusal repeats neither path nor module: what it says is written down, and a URL may hold the uid of a driver's token.
+    """
     if not stays_below(tail):
         return Refusal(URL_UNKNOWN, "The path holds a . or .. segment or a control character, encoded or not")
     try:
@@ -48,7 +51,7 @@ def find_operation(
     except ValueError:
         match = None
     if match is None:
-        return Refusal(URL_UNKNOWN, f"{version} has nothing at {interface}/{module}/{tail}")
+        return Refusal(URL_UNKNOWN, f"{URL_UNKNOWN.message}: no module has such a resource in this interface")
     operation = match.resource.operations.get(method)
     if operation is None:
         offered = match.resource.methods

@@ -6,7 +6,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from hub.routing.incoming import stays_below
+from hub.ocpi.status import URL_UNKNOWN, Refusal
+from hub.routing.incoming import find_operation, stays_below
 
 CLIMBING = [
     "..",
@@ -53,3 +54,17 @@ def test_what_passes_holds_no_such_segment_after_any_decoding(parts: list[str], 
         for _ in range(4):
             assert not {".", ".."} & set(tail.replace("\\", "/").split("/"))
             tail = unquote(tail)
+
+
+@pytest.mark.parametrize("interface", ["sender", "receiver", ""])
+@pytest.mark.parametrize(
+    ("module", "tail"), [("tokens", "UID-1/x"), ("tokens", "NL/ENE/UID-1/x"), ("UID-1", "authorize")]
+)
+def test_the_uid_of_a_driver_is_not_said_again_where_a_url_leads_nowhere(
+    interface: str, module: str, tail: str
+) -> None:
+    """What a refusal says goes into the ledger."""
+    refusal = find_operation("2.2.1", module, interface, tail, "POST")
+    assert isinstance(refusal, Refusal)
+    assert refusal.status is URL_UNKNOWN
+    assert "UID-1" not in refusal.message
