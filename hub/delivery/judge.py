@@ -80,7 +80,7 @@ def _judge(
         )
     if http_status == 429:
         return _too_many(code, kept, content, now)
-    if code is not None and http_status not in _NEVER_RELAYED and not 300 <= http_status < 400:
+    if code is not None and _may_be_relayed(http_status):
         return Judgement(_verdict(http_status, code), http_status, code, kept, content, "", True)
     if http_status == 404:
         status = (
@@ -91,6 +91,11 @@ def _judge(
         answer = Status(http_status if http_status != 204 else 200, SUCCESS.ocpi, SUCCESS.message)
         return _ours(answer, Verdict.DELIVERED, now, "the receiver answered without a body", kept)
     return _ours(ROUTING_FAULT, Verdict.TROUBLED, now, f"the receiver answered HTTP {http_status}, not OCPI")
+
+
+def _may_be_relayed(http_status: int) -> bool:
+    """Whether a status means to the requester what it means to the hub, and is one that a server can send at all."""
+    return 200 <= http_status < 600 and not 300 <= http_status < 400 and http_status not in _NEVER_RELAYED
 
 
 def _verdict(http_status: int, code: int) -> Verdict:

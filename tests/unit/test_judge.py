@@ -63,6 +63,15 @@ def test_what_is_not_ocpi_is_4000(http_status: int) -> None:
     assert json.loads(judgement.body)["status_code"] == 4000
 
 
+@pytest.mark.parametrize("http_status", [0, 99, 101, 199, 302, 407, 600, 999])
+def test_a_status_that_no_requester_can_be_given_is_4000_even_with_an_ocpi_body(http_status: int) -> None:
+    """AM-12: a server cannot send it, or it means something else on the way to the requester."""
+    judgement = _judge(http_status, OK)
+    assert (judgement.verdict, judgement.http_status) == (Verdict.TROUBLED, 200)
+    assert json.loads(judgement.body)["status_code"] == 4000
+    assert judgement.partner_http_status == http_status
+
+
 @pytest.mark.parametrize("http_status", [200, 201, 204])
 def test_an_empty_success_of_a_write_becomes_1000(http_status: int) -> None:
     """D-03."""
