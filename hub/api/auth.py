@@ -33,6 +33,8 @@ log = get_logger(__name__)
 _LOOKUPS_PER_SECOND: Final = 20.0
 _LOOKUPS_BURST: Final = 40.0
 _LONGEST_TOKEN: Final = 1024
+_LONGEST_KEPT: Final = 2 * _LONGEST_TOKEN
+"""Room for the longest token in Base64; a header may pad a token with spaces to any length."""
 _MOST_ADMITTED: Final = 10_000
 
 
@@ -49,6 +51,26 @@ class Caller:
         return f"Caller({self.platform.platform_id}, {self.presented[:3]}…)"
 
 
+class Admitted:
+    """Whom a header has admitted under one directory: under the same one nothing can have changed since."""
+
+    def __init__(self) -> None:
+        self._callers: dict[str, Caller] = {}
+        self._under: Directory | None = None
+
+    def find(self, shown: str, directory: Directory) -> Caller | None:
+        """Whom this very header has admitted under this very directory."""
+        if directory is not self._under:
+            self._under = directory
+            self._callers.clear()
+        return self._callers.get(shown)
+
+    def keep(self, shown: str, caller: Caller) -> None:
+        """Remember a caller under the directory of the last `find`, while there is room and only if it stays admitted."""
+        if caller.token.expires_at is None and len(shown) <= _LONGEST_KEPT and len(self._callers) < _MOST_ADMITTED:
+            self._callers[shown] = caller
+
+
 class Gate:
     """Admits callers by their credentials token."""
 
@@ -60,8 +82,7 @@ class Gate:
         self._secrets = secrets
         self._retire = retire
         self._retiring: set[str] = set()
-        self._admitted: dict[str, Caller] = {}
-        self._admitted_under: Directory | None = None
+        self._admitted = Admitted()
         self._tasks: set[asyncio.Task[None]] = set()
         self._lookups = _LOOKUPS_BURST
         self._refilled_at = time.monotonic()
@@ -69,7 +90,7 @@ class Gate:
     async def admit(self, headers: Mapping[str, str]) -> Caller | Refusal:
         """The caller of versions or credentials, with a registration token or an access token."""
         shown = headers.get("authorization", "")
-        caller = self._admitted_before(shown)
+        caller = self._admitted.find(shown, self._keeper.current)
         if caller is not None:
             self._note_use(caller)
             return caller
@@ -91,17 +112,8 @@ class Gate:
         if caller.platform.status is PlatformStatus.SUSPENDED:
             return Refusal(PLATFORM_SUSPENDED, PLATFORM_SUSPENDED.message)
         self._note_use(caller)
-        if caller.token.expires_at is None and len(self._admitted) < _MOST_ADMITTED:
-            self._admitted[shown] = caller
+        self._admitted.keep(shown, caller)
         return caller
-
-    def _admitted_before(self, shown: str) -> Caller | None:
-        """Whom this very header has admitted under this very directory: nothing can have changed since."""
-        directory = self._keeper.current
-        if directory is not self._admitted_under:
-            self._admitted_under = directory
-            self._admitted.clear()
-        return self._admitted.get(shown)
 
     async def admit_registered(self, headers: Mapping[str, str]) -> Caller | Refusal:
         """The caller of any module but versions and credentials: a registration token does not open it (AU-07)."""
