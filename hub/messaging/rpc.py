@@ -3,7 +3,7 @@
 The reply partition belongs to this process for its life; two processes that share one only read each other's replies in
 vain. A failure to produce is reported only after `start_by`, since the record may still be on its way: after that moment no
 relay begins the call (at most once, and never after the caller was told that it failed). What was never handed over is reported
-at once.
+at once, or at `start_by` where it waited for room until then.
 """
 
 import asyncio
@@ -102,15 +102,23 @@ class Rpc:
             ANSWERS_WAITED_FOR.dec()
 
     async def _produce(self, envelope: Envelope, key: bytes, bulk: bool) -> "asyncio.Future[Any]":
-        """Hand the request over; its reply tells sooner than the broker's own word that it was taken."""
+        """Hand the request over; its reply tells sooner than the broker's own word that it was taken.
+
+        Raises:
+            LogUnavailable: it could not be handed over by `start_by`. What is given up before that is never sent.
+        """
         spec = BULK_REQUESTS if bulk else REQUESTS
-        return await self._producer.begin(
-            self._topics.name(spec),
-            value=envelope.body,
-            key=key,
-            partition=crc32(key) % self._topics.partitions(spec),
-            headers=encode(envelope),
-        )
+        try:
+            async with asyncio.timeout(_seconds_until(envelope.start_by)):
+                return await self._producer.begin(
+                    self._topics.name(spec),
+                    value=envelope.body,
+                    key=key,
+                    partition=crc32(key) % self._topics.partitions(spec),
+                    headers=encode(envelope),
+                )
+        except TimeoutError as error:
+            raise LogUnavailable("Kafka took no request in time") from error
 
     async def _at_the_end(self, spec: TopicSpec) -> AIOKafkaConsumer:
         partition = TopicPartition(self._topics.name(spec), self._slot % self._topics.partitions(spec))
