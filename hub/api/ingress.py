@@ -54,7 +54,11 @@ log = get_logger(__name__)
 
 _RETRY_AFTER_SECONDS: Final = 2
 OLDEST_DIRECTORY_SECONDS: Final = 600.0
-"""How old a directory may be that could not be renewed, before requests are refused."""
+"""How old a directory may be that could not be renewed, before pushes for all are refused as well.
+
+A push must not be lost over a database that is away. What acts at once, a request to one party, is refused when the lease of the
+directory has run out: its sender may have been suspended, or its token revoked, without this process having heard.
+"""
 _PATH: Final = re.compile(r"/+ocpi/+([^/]+)/+(sender|receiver)/+([^/]+)(?:/(.*))?$", re.DOTALL)
 """The prefix may be written with doubled slashes; the tail is kept as it is (D-22)."""
 _OBJECT_PARAMETERS: Final = frozenset({"country_code", "party_id"})
@@ -180,6 +184,8 @@ class Ingress:
         return answer(SUCCESS, request.ids, headers=from_hub(request.directory.hub_party, incoming.from_party))
 
     async def _ask(self, request: Request, incoming: Incoming) -> Response:
+        if not self._keeper.may_send:
+            return self._refused(_unavailable(STORE_UNAVAILABLE), request.ids, request, party=incoming.from_party)
         bulk = incoming.operation.traffic is TrafficClass.LIST
         envelope = self._envelope(request, incoming, waits=True, bulk=bulk)
         try:

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from hub.model.directory import Directory, PartyRole, Platform, PlatformStatus
 from hub.ocpi.modules import Interface
 from hub.ocpi.parties import PartyId
-from hub.ocpi.status import RECEIVER_NOT_CONNECTED, RECEIVER_UNKNOWN, ROUTING_FAULT, Refusal
+from hub.ocpi.status import PLATFORM_SUSPENDED, RECEIVER_NOT_CONNECTED, RECEIVER_UNKNOWN, ROUTING_FAULT, Refusal
 
 
 @dataclass(frozen=True, slots=True)
@@ -23,7 +23,13 @@ class Destination:
 def decide(
     directory: Directory, from_party: PartyId, from_platform: str, to_party: PartyId, module: str, interface: Interface
 ) -> Destination | Refusal:
-    """The destination for a party, chosen by id, module and interface; only what the requester may see exists (AM-28)."""
+    """The destination for a party, chosen by id, module and interface; only what the requester may see exists (AM-28).
+
+    A platform that was suspended since its request was taken reaches nobody.
+    """
+    sender = directory.platforms.get(from_platform)
+    if sender is not None and sender.status is PlatformStatus.SUSPENDED:
+        return Refusal(PLATFORM_SUSPENDED, PLATFORM_SUSPENDED.message)
     visible = reachable(directory, from_party, from_platform, to_party)
     if not visible:
         return Refusal(RECEIVER_UNKNOWN, f"{to_party} is not known to this hub, or not to {from_party}")

@@ -185,6 +185,16 @@ def test_why_a_party_cannot_be_reached(to_party: PartyId, platform: object, code
     assert refusal.status.ocpi == code
 
 
+def test_a_platform_that_is_suspended_by_now_reaches_nobody() -> None:
+    """Its request was taken by a process that had not heard of it yet (D-08)."""
+    directory = a_directory(
+        a_platform("p1", (CPO, Role.CPO), status=PlatformStatus.SUSPENDED), a_platform("p2", (EMSP, Role.EMSP))
+    )
+    refusal = decide(directory, CPO, "p1", EMSP, "locations", Interface.RECEIVER)
+    assert isinstance(refusal, Refusal)
+    assert (refusal.status.http, refusal.status.ocpi) == (403, 2000)
+
+
 def test_addresses_compare_without_case() -> None:
     """RT-06."""
     assert isinstance(decide(a_directory(), CPO, "p1", PartyId("de", "mS1"), "cdrs", Interface.RECEIVER), Destination)
