@@ -24,8 +24,13 @@ log = get_logger(__name__)
 STORE_SECONDS: Final = 1.0
 """How long a request waits for the store."""
 _ROUTES_REMEMBERED: Final = 50_000
-_RENEWED_AFTER: Final = timedelta(minutes=10)
-"""How much longer a route must live to be stored again: every push of a session renews its route, of 90 days."""
+_RENEWED_AFTER: Final = timedelta(seconds=5)
+"""How much longer a route must live to be stored again: every push of a session renews its route, of 90 days.
+
+Not long: another relay may have led the session to another party since, and this one does not hear of it.
+"""
+_REMEMBERED_FOR: Final = timedelta(minutes=10)
+"""The same while the store is away: a session goes on where this process has led it before."""
 _RETRY_AFTER_SECONDS: Final = 5
 
 Planned = tuple[Parsed, Plan | Refusal]
@@ -97,7 +102,10 @@ class Planning:
                 await self._keep([made for _, made in plans if isinstance(made, Plan)])
         except (StoreUnavailable, TimeoutError) as error:
             log.warning("requests.not_planned", requests=len(others), error=repr(error))
-            return [(entry.parsed, _without_store(entry)) for entry in others]
+            return [
+                (entry.parsed, entry.made if entry.made and self._is_known(entry.made) else _without_store(entry))
+                for entry in others
+            ]
         except Exception:
             return await self._finish_apart(others, directory)
         return plans
@@ -129,14 +137,18 @@ class Planning:
     def _brings_news(self, made: Plan) -> bool:
         return made.issued is not None or any(not self._is_kept(route) for route in made.routes)
 
-    def _is_kept(self, route: Route) -> bool:
+    def _is_known(self, made: Plan) -> bool:
+        """Whether this process has stored before all that the plan establishes: while the store is away that must do."""
+        return made.issued is None and all(self._is_kept(route, _REMEMBERED_FOR) for route in made.routes)
+
+    def _is_kept(self, route: Route, renewed_after: timedelta = _RENEWED_AFTER) -> bool:
         """Whether this process has stored the route lately and nothing but its end would change."""
         kept = self._kept.get(_name(route))
         if kept is None or kept.counterpart != route.counterpart:
             return False
         if kept.expires_at is None or route.expires_at is None:
             return kept.expires_at is route.expires_at
-        return route.expires_at - kept.expires_at < _RENEWED_AFTER
+        return route.expires_at - kept.expires_at < renewed_after
 
     async def _look_up(self, others: Sequence[Open], directory: Directory) -> list[Planned]:
         lookups = [entry.asked for entry in others if isinstance(entry.asked, Lookup)]
