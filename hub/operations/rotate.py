@@ -10,7 +10,8 @@ from hub.model.directory import PlatformStatus
 from hub.ocpi.status import Refusal
 from hub.operations.declined import Declined, Reason, no_such_platform
 from hub.operations.invite import new_token
-from hub.registration.register import Registrar
+from hub.registration.handshake import Undecided
+from hub.registration.register import Connected, Registrar
 from hub.store import operators, platforms
 from hub.store.directory import await_holders, bump
 from hub.store.operators import Standing
@@ -71,23 +72,37 @@ async def rotate_token(
         return rotation
     if is_leaked:
         await await_holders(store, version)
-    refusal = await _update_credentials(store, registrar, operator, found)
-    if refusal is None:
+    failure = await _update_credentials(store, registrar, operator, found)
+    if failure is None:
         return rotation
     if not is_leaked:
-        return Declined(Reason.PARTNER_FAILED, f"{refusal.message}; the tokens are as they were")
+        return Declined(Reason.PARTNER_FAILED, f"{failure.reason}; {failure.tokens}")
     token = await _let_in_anew(store, secrets, platform_id)
-    return replace(rotation, renewed=Renewed.REGISTRATION_TOKEN, token=token, reason=refusal.message)
+    return replace(rotation, renewed=Renewed.REGISTRATION_TOKEN, token=token, reason=failure.reason)
 
 
-async def _update_credentials(store: Store, registrar: Registrar, operator: str, standing: Standing) -> Refusal | None:
-    result = await registrar.rotate(standing.platform_id)
-    if not isinstance(result, Refusal):
-        return None
+@dataclass(frozen=True, slots=True)
+class _Failure:
+    """Why a credentials update did not end well, and what that means for the tokens."""
+
+    reason: str
+    tokens: str
+
+
+async def _update_credentials(store: Store, registrar: Registrar, operator: str, standing: Standing) -> _Failure | None:
+    match await registrar.rotate(standing.platform_id):
+        case Refusal(message=reason):
+            failure = _Failure(reason, "the tokens are as they were")
+        case Undecided(refusal):
+            failure = _Failure(
+                refusal.message, "nobody knows whether it took its new token, so that and the old one both work"
+            )
+        case Connected():
+            return None
     async with store.connection() as connection:
-        subject, detail = f"platform/{standing.platform_id}", {"reason": result.message}
+        subject, detail = f"platform/{standing.platform_id}", {"reason": failure.reason}
         await operators.add_audit(connection, operator, "platform.token_not_rotated", subject, detail)
-    return result
+    return failure
 
 
 async def _let_in_anew(store: Store, secrets: Secrets, platform_id: str) -> str:

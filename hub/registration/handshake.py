@@ -41,7 +41,7 @@ class TheirCredentials:
 
 @dataclass(frozen=True, slots=True)
 class Undecided:
-    """The platform may have taken the hub's credentials, but its own did not arrive: all tokens must go on working."""
+    """The platform may have taken the hub's credentials, but its own did not arrive: old and new must both go on working."""
 
     refusal: Refusal
 

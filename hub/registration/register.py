@@ -98,8 +98,8 @@ class Registrar:
             if changed is not None:
                 return changed
             await platforms.add_token(connection, platform.platform_id, new_hash)
-            await self._connect(connection, platform.platform_id, learnt, learnt.token, theirs, new_hash)
-        await self._take_up()
+            taken = await self._connect(connection, platform.platform_id, learnt, learnt.token, theirs, new_hash)
+        await self._take_up(taken)
         log.info("platform.registered", platform_id=platform.platform_id, method=method, version=version, by="platform")
         return self.identity.credentials(new_token)
 
@@ -119,13 +119,14 @@ class Registrar:
         learnt = await self._learn(versions_url, given, wanted=None, roles=roles)
         if isinstance(learnt, Refusal):
             return learnt
-        return await self._exchange("POST", platform_id, learnt)
+        done = await self._exchange("POST", platform_id, learnt)
+        return done.refusal if isinstance(done, Undecided) else done
 
-    async def rotate(self, platform_id: str) -> Connected | Refusal:
+    async def rotate(self, platform_id: str) -> Connected | Refusal | Undecided:
         """Give a platform a new token and get one from it, by PUT (CR-17, CR-18, AM-21).
 
         Where the platform may have taken the new token without the hub getting its own, the old and the new one both go on
-        working.
+        working; those of earlier such ends do not.
         """
         platform = self._keeper.current.platforms.get(platform_id)
         if platform is None or platform.token is None or platform.versions_url is None:
@@ -167,7 +168,7 @@ class Registrar:
             return learnt
         return self.identity.refuse_own(learnt.versions_url, learnt.endpoints) or learnt
 
-    async def _exchange(self, method: str, platform_id: str, learnt: Learnt) -> Connected | Refusal:
+    async def _exchange(self, method: str, platform_id: str, learnt: Learnt) -> Connected | Refusal | Undecided:
         """Offer a new token that already opens our versions, and store what comes back; on failure the token goes."""
         offered = make_token()
         token_hash = self._secrets.hash_inbound(offered)
@@ -177,31 +178,33 @@ class Registrar:
         await self._reload()
         theirs = await drive(self._partners, exchange(method, learnt, self.identity.credentials(offered)))
         if not isinstance(theirs, TheirCredentials):
-            keeps = isinstance(theirs, Undecided) and method == "PUT"
-            await self._settle(platforms.keep_token if keeps else platforms.drop_token, token_hash)
-            return theirs.refusal if isinstance(theirs, Undecided) else theirs
-        refusal = await self._insist(lambda: self._store_exchange(platform_id, learnt, theirs, token_hash))
-        if refusal is not None:
-            return refusal
-        await self._take_up()
+            await self._settle(platform_id, token_hash, keeps=isinstance(theirs, Undecided) and method == "PUT")
+            return theirs
+        taken = await self._insist(lambda: self._store_exchange(platform_id, learnt, theirs, token_hash))
+        if isinstance(taken, Refusal):
+            return taken
+        await self._take_up(taken)
         log.info("platform.registered", platform_id=platform_id, method=method, version=learnt.version, by="hub")
         return Connected(platform_id, learnt.version, tuple(str(entry.party) for entry in theirs.roles))
 
-    async def _settle(self, change: Callable[[Connection, bytes], Awaitable[None]], token_hash: bytes) -> None:
+    async def _settle(self, platform_id: str, token_hash: bytes, *, keeps: bool) -> None:
+        """What becomes of a token on trial whose exchange did not end well."""
         async with self._writing() as connection:
-            await change(connection, token_hash)
+            if keeps:
+                await platforms.keep_undecided(connection, platform_id, token_hash)
+            else:
+                await platforms.drop_token(connection, token_hash)
             await bump(connection)
         await self._reload()
 
     async def _store_exchange(
         self, platform_id: str, learnt: Learnt, theirs: TheirCredentials, token_hash: bytes
-    ) -> Refusal | None:
+    ) -> Refusal | int:
         async with self._writing() as connection:
             if await platforms.find_inbound(connection, token_hash) is None:
                 return Refusal(CONNECT_BACK_FAILED, "the platform ended its connection meanwhile")
             outbound = OutboundToken(theirs.token, learnt.token.encoding)
-            await self._connect(connection, platform_id, learnt, outbound, theirs, token_hash)
-        return None
+            return await self._connect(connection, platform_id, learnt, outbound, theirs, token_hash)
 
     async def _insist(self, store: Callable[[], Awaitable[T]]) -> T:
         """Store what cannot be had again, also when Postgres is away for a moment. `store` may be repeated.
@@ -227,15 +230,15 @@ class Registrar:
         outbound: OutboundToken,
         theirs: TheirCredentials,
         token_hash: bytes,
-    ) -> None:
-        """Everything that a successful handshake changes, inside the caller's transaction."""
+    ) -> int:
+        """Everything that a successful handshake changes, inside the caller's transaction; returns the directory's version."""
         sealed = self._secrets.seal(outbound.value, platform_id)
         await platforms.set_connection(connection, platform_id, learnt.version, learnt.versions_url)
         await platforms.replace_endpoints(connection, platform_id, learnt.endpoints)
         await platforms.replace_roles(connection, platform_id, theirs.roles)
         await platforms.set_outbound_token(connection, platform_id, sealed, self._secrets.key_id, outbound.encoding)
         await platforms.make_current(connection, platform_id, token_hash, datetime.now(UTC) + GRACE)
-        await bump(connection)
+        return await bump(connection)
 
     async def _end(self, platform_id: str) -> None:
         async with self._writing() as connection:
@@ -251,15 +254,18 @@ class Registrar:
             await order_writers(connection)
             yield connection
 
-    async def _take_up(self) -> None:
-        """Wait until every process shows the new token: the platform may drop the old one as soon as it is answered."""
+    async def _take_up(self, version: int) -> None:
+        """Wait until every process shows the new token: the platform may drop the old one as soon as it is answered.
+
+        `version` is that of the directory with the token, which this very process may fail to load.
+        """
         await self._reload()
         try:
-            held = await await_holders(self._store, self._keeper.current.version, timeout=HOLDERS_SECONDS)
+            held = await await_holders(self._store, version, timeout=HOLDERS_SECONDS)
         except StoreUnavailable:
             held = False
         if not held:
-            log.warning("registration.not_everywhere_yet", version=self._keeper.current.version)
+            log.warning("registration.not_everywhere_yet", version=version)
 
     async def _reload(self) -> None:
         """Take up what was just committed; where that fails the change holds all the same, and the keeper polls for it."""

@@ -102,6 +102,15 @@ async def keep_token(connection: Connection, token_hash: bytes) -> None:
     await connection.execute(SQL["keep_token"], token_hash)
 
 
+async def keep_undecided(connection: Connection, platform_id: str, token_hash: bytes) -> None:
+    """An inbound token on trial, of which nobody knows whether the platform took it, stays beside the one it had before.
+
+    Those of earlier tries go: each opens for good, and a platform may end every try like this.
+    """
+    await connection.execute(SQL["drop_undecided"], platform_id)
+    await connection.execute(SQL["keep_undecided"], token_hash)
+
+
 async def drop_token(connection: Connection, token_hash: bytes) -> None:
     """An inbound token on trial goes."""
     await connection.execute(SQL["drop_token"], token_hash)

@@ -74,6 +74,18 @@ insert into inbound_token (token_hash, platform_id, kind, expires_at) values ($1
 -- A token that was on trial stays.
 update inbound_token set expires_at = null, is_replaced = false where token_hash = $1
 
+-- name: keep_undecided
+-- A token that was on trial stays as the youngest: what the platform may have got meanwhile counts as older.
+update inbound_token set expires_at = null, is_replaced = false, created_at = now() where token_hash = $1
+
+-- name: drop_undecided
+-- Earlier tokens of which nobody knows whether the platform took them go; what it had before them, its oldest, stays.
+delete from inbound_token
+where platform_id = $1 and kind = 'access' and expires_at is null and not is_replaced and created_at > (
+    select min(created_at) from inbound_token
+    where platform_id = $1 and kind = 'access' and expires_at is null and not is_replaced
+)
+
 -- name: drop_token
 -- A token that was on trial goes.
 delete from inbound_token where token_hash = $1

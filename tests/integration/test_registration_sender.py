@@ -16,7 +16,10 @@ from hub.ocpi.status import Refusal
 from hub.registration.driver import drive
 from hub.registration.handshake import learn
 from hub.registration.identity import Identity
-from hub.registration.register import Registrar
+from hub.registration.register import Connected, Registrar
+from hub.store.directory import DirectoryKeeper
+from hub.store.pool import Store
+from tests.integration.conftest import url_of
 from tests.integration.partner_rig import a_partner, eventually
 from tests.integration.registration_rig import (
     Hub,
@@ -308,6 +311,44 @@ async def test_after_a_renewal_of_unknown_end_both_inbound_tokens_work_until_the
     assert await hub.value("select count(*) from inbound_token") == 1
 
 
+async def test_renewals_of_unknown_end_leave_two_inbound_tokens_however_many_there_are(
+    hub: Hub, cpo: ScriptedPlatform
+) -> None:
+    """A platform that answers every PUT with 500 would gather a token with each, all of them open for good."""
+    platform_id = (await connect(hub, cpo))["platform"]["platform_id"]
+    first, offered = cpo.inbound, []
+
+    async def fail(seen: Seen) -> web.Response:
+        offered.append(seen.body["token"])
+        return web.Response(status=500)
+
+    cpo.scripts[f"PUT {CREDENTIALS}"] = fail
+    for _ in range(3):
+        declined = await rotate(hub, platform_id, expected=(502,))
+        assert "the old one both work" in declined["error"]["message"]
+
+    assert [await opens(hub, token) for token in (first, *offered)] == [True, False, False, True]
+    assert await hub.value("select count(*) from inbound_token") == 2
+
+
+async def test_a_registration_waits_for_its_own_version_though_its_process_cannot_load_it(
+    hub: Hub, cpo: ScriptedPlatform, postgres_url: str
+) -> None:
+    """What it says of the other processes must not be true of the version before."""
+    platform_id = (await connect(hub, cpo))["platform"]["platform_id"]
+    party, name = hub.means.settings.hub_party, uuid.uuid4().hex
+    lost = await Store.open(url_of(postgres_url, hub.database), size=1)
+    keeper = DirectoryKeeper(lost, hub.means.secrets, hub_party=party, agreements="open", process_id=name, name="serve")
+    await keeper.refresh()
+    await lost.close()
+    hub.logged.clear()
+
+    assert isinstance(await a_registrar(hub, keeper).rotate(platform_id), Connected)
+
+    assert await was_logged(hub, "registration.not_everywhere_yet")
+    await hub.value("delete from directory_holder where process_id = $1", name)
+
+
 async def test_a_platform_that_unregisters_while_the_hub_renews_stays_unregistered(
     hub: Hub, cpo: ScriptedPlatform
 ) -> None:
@@ -405,12 +446,13 @@ async def test_no_call_begins_after_the_time_of_a_handshake(hub: Hub, cpo: Scrip
     assert cpo.calls == []
 
 
-def a_registrar(hub: Hub) -> Registrar:
-    """The use case itself, on the means of the running hub."""
+def a_registrar(hub: Hub, keeper: DirectoryKeeper | None = None) -> Registrar:
+    """The use case itself, on the means of the running hub, if need be with a directory of its own."""
     means = hub.means
     identity = Identity(means.settings.hub_party, "A hub", hub.url)
+    keeper = keeper or means.keeper
     return Registrar(
-        store=means.store, secrets=means.secrets, keeper=means.keeper, partners=means.partners, identity=identity
+        store=means.store, secrets=means.secrets, keeper=keeper, partners=means.partners, identity=identity
     )
 
 
