@@ -20,7 +20,9 @@ import typer
 PREFIX: Final = "/admin/v1"
 FOUND_IN: Final = "hub.json"
 TIMEOUT_SECONDS: Final = 60.0
-"""Longer than the slowest use case: suspending waits for the leases of processes that do not answer."""
+"""Longer than the slowest use case that calls no partner: suspending waits for the leases of processes that do not answer."""
+HANDSHAKE_SECONDS: Final = 150.0
+"""The same where the hub calls a partner, which may be slow at each step, and tells of a token that is shown once."""
 
 
 class Exit(IntEnum):
@@ -88,9 +90,9 @@ class AdminClient:
         """The answer's JSON."""
         return self._or_fail("GET", _with_query(path, query))
 
-    def post(self, path: str, body: Mapping[str, Any] | None = None) -> Any:
-        """The answer's JSON."""
-        return self._or_fail("POST", path, json.dumps(body or {}).encode())
+    def post(self, path: str, body: Mapping[str, Any] | None = None, *, patience: float | None = None) -> Any:
+        """The answer's JSON; `patience` is how many seconds to wait for it where the usual ones are too few."""
+        return self._or_fail("POST", path, json.dumps(body or {}).encode(), patience)
 
     def has(self, path: str, **query: str) -> bool:
         """Whether there is something to `get`; any other failure ends the command."""
@@ -102,19 +104,19 @@ class AdminClient:
             return False
         return True
 
-    def _or_fail(self, method: str, path: str, body: bytes | None = None) -> Any:
+    def _or_fail(self, method: str, path: str, body: bytes | None = None, patience: float | None = None) -> Any:
         try:
-            return self._call(method, path, body)
+            return self._call(method, path, body, patience)
         except _CallFailedError as error:
             fail(error.code, str(error))
 
-    def _call(self, method: str, path: str, body: bytes | None = None) -> Any:
+    def _call(self, method: str, path: str, body: bytes | None = None, patience: float | None = None) -> Any:
         headers = {"Authorization": f"Bearer {self._token}", "Accept": "application/json"}
         if body is not None:
             headers["Content-Type"] = "application/json"
         try:
             request = urllib.request.Request(self._base + path, body, headers, method=method)  # noqa: S310
-            with self._opener.open(request, timeout=TIMEOUT_SECONDS) as answer:
+            with self._opener.open(request, timeout=patience or TIMEOUT_SECONDS) as answer:
                 return json.load(answer)
         except urllib.error.HTTPError as error:
             with error:

@@ -6,7 +6,7 @@ from uuid import UUID
 
 import typer
 
-from infra.cli_client import EXIT_CODES, AdminClient, Exit, fail
+from infra.cli_client import EXIT_CODES, HANDSHAKE_SECONDS, AdminClient, Exit, fail
 from infra.cli_output import (
     DEFAULT_DATA_DIR,
     DataDir,
@@ -56,7 +56,7 @@ def connect(
         "name": name,
         "platform_id": platform,
     }
-    made = client.post("/platforms", body)
+    made = client.post("/platforms", body, patience=HANDSHAKE_SECONDS)
     _print_detail(made, output)
     for row in made["parties"]:
         if row["is_invited"] and not row["is_listed"]:
@@ -119,7 +119,8 @@ def rotate_token(
     Example: hub platform rotate-token NL/ENE --leaked
     """
     client = AdminClient.find(data_dir)
-    done = client.post(f"/platforms/{find(client, platform)}/rotate-token", {"is_leaked": leaked})
+    path = f"/platforms/{find(client, platform)}/rotate-token"
+    done = client.post(path, {"is_leaked": leaked}, patience=HANDSHAKE_SECONDS)
     if output is Form.JSON:
         print_json(done)
         return
