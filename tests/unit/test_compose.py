@@ -81,6 +81,12 @@ def test_a_service_is_given_all_that_its_command_needs(service: str, settings_of
         assert need(settings)
 
 
+@pytest.mark.parametrize("service", sorted(parts().keys() - set(simulators())))
+def test_what_stands_under_x_settings_reaches_every_part_of_the_hub(service: str) -> None:
+    """A prefix or a number of partitions that the set-up of topics does not hear of makes the others refuse to start."""
+    assert load()["x-settings"].items() <= environment(service).items()
+
+
 @pytest.mark.parametrize("service", ["migrate", "topics", *simulators()])
 def test_a_secret_is_given_only_to_whom_needs_it(service: str) -> None:
     assert not {"HUB_SECRETS_KEY", "HUB_OPERATOR_TOKEN"} & environment(service).keys()
