@@ -27,7 +27,7 @@ conformance: $(VENV)/.ready ## play OCPI's rules against a hub; prints them, wri
 mutants: $(VENV)/.ready ## put known faults into copies of the hub; the conformance suite has to find each
 	$(BIN)/python -m tests.conformance.mutants $(MUTANTS)
 
-bench: $(VENV)/.ready ## measure a whole hub here, in ten minutes: make bench BENCH=--quick
+bench: $(VENV)/.ready ## measure a whole hub here, in about eight minutes: make bench BENCH=--quick
 	$(BIN)/python -m tests.load.bench $(BENCH)
 
 lint: $(VENV)/.ready ## ruff, mypy and the import contracts
@@ -56,4 +56,4 @@ lock: | $(filter .uv/bin/uv,$(UV)) ## resolve the dependencies anew
 	$(UV) pip compile --quiet --universal --python-version 3.11 --generate-hashes --no-header -c requirements.lock infra/docker/build.in -o infra/docker/build.lock
 
 clean: ## remove what set-up and runs made
-	rm -rf $(VENV) .uv .hub .demo .conformance .mypy_cache .ruff_cache .pytest_cache .import_linter_cache
+	rm -rf $(VENV) .uv .hub .demo .conformance .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis .bench.json

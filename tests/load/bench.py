@@ -1,4 +1,4 @@
-"""`python -m tests.load.bench [--quick] [--json FILE]`: the small bench, in ten minutes or with `--quick` in two.
+"""`python -m tests.load.bench [--quick] [--json FILE]`: the small bench, in about eight minutes or with `--quick` in two.
 
 Two hubs one after the other, each a whole `hub up` in a folder of its own that is gone afterwards: one without receivers of
 broadcasts, one with up to twenty. What is compared runs in turns (hub, Node proxy, hub, …) and equal runs are told as medians.
@@ -61,7 +61,7 @@ async def _act(
 def main() -> None:
     """Run the bench, print the table and write the file."""
     parser = argparse.ArgumentParser(prog="python -m tests.load.bench", description=__doc__)
-    parser.add_argument("--quick", action="store_true", help="two minutes instead of ten")
+    parser.add_argument("--quick", action="store_true", help="two minutes instead of eight")
     parser.add_argument("--json", type=Path, default=Path(".bench.json"), help="where the numbers are written")
     given = parser.parse_args()
     began = time.monotonic()
