@@ -7,7 +7,7 @@ come back in at the front door. So such a URL is refused before anything is stor
 from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Final
-from urllib.parse import urlsplit
+from urllib.parse import SplitResult, urlsplit
 
 from hub.ocpi.modules import Interface
 from hub.ocpi.parties import PartyId, Role
@@ -43,9 +43,7 @@ class Identity:
         """Whether a URL leads to the hub, in either scheme at its usual port and in any spelling of the host."""
         try:
             given, own = urlsplit(url.strip()), urlsplit(self.public_url)
-            is_same_host = given.hostname == own.hostname and _door(given.scheme, given.port) == _door(
-                own.scheme, own.port
-            )
+            is_same_host = _host(given) == _host(own) and _door(given.scheme, given.port) == _door(own.scheme, own.port)
         except ValueError:
             return False
         path = own.path.rstrip("/")
@@ -59,6 +57,11 @@ class Identity:
             if self.is_own(url):
                 return _own(f"the URL of endpoint {module} {interface}")
         return None
+
+
+def _host(parts: SplitResult) -> str:
+    """The host's name; a dot at its end says only that it is a whole one."""
+    return (parts.hostname or "").removesuffix(".")
 
 
 def _door(scheme: str, port: int | None) -> int:
