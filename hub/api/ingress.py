@@ -9,6 +9,7 @@ import re
 import secrets
 import time
 from collections.abc import Awaitable, Callable, Mapping
+from dataclasses import replace
 from functools import cache
 from typing import Any, Final
 from urllib.parse import parse_qsl
@@ -30,7 +31,7 @@ from hub.model import trace
 from hub.model.directory import Directory, Quirk
 from hub.model.envelope import Envelope, Reply, Scenario
 from hub.model.outcome import Leg, Outcome, Verdict, object_name
-from hub.ocpi.headers import read_routing, routing_headers, text_headers
+from hub.ocpi.headers import Routing, read_routing, routing_headers, text_headers
 from hub.ocpi.modules import MODULES, Match, Operation, TrafficClass
 from hub.ocpi.parties import PartyId
 from hub.ocpi.status import (
@@ -42,6 +43,7 @@ from hub.ocpi.status import (
     SUCCESS,
     TOO_MANY_WAITING,
     Refusal,
+    Status,
 )
 from hub.routing.admit import url_owner
 from hub.routing.incoming import BODY_METHODS, Incoming, examine, find_operation, read_body
@@ -158,7 +160,7 @@ class Ingress:
             return await local(request, incoming)
         if incoming.scenario is Scenario.BROADCAST:
             return await self._broadcast(request, incoming)
-        return _by_http_too(request, await self._ask(request, incoming))
+        return await self._ask(request, incoming)
 
     async def _broadcast(self, request: Request, incoming: Incoming) -> Response:
         envelope = self._envelope(request, incoming)
@@ -195,10 +197,11 @@ class Ingress:
         except LogUnavailable:
             return self._refused(_unavailable(LOG_UNAVAILABLE), request.ids, request, party=incoming.from_party)
         if reply is None:
-            silent = Refusal(RECEIVER_SILENT, RECEIVER_SILENT.message)
+            silent = Refusal(_status_by_http_too(request, RECEIVER_SILENT), RECEIVER_SILENT.message)
             return self._refused(silent, request.ids, request, party=incoming.from_party, verdict=Verdict.SILENT)
-        self._note(request, incoming, "request.answered", Verdict.ANSWERED, reply.http_status, None)
-        return _relayed(reply, request.ids, incoming.from_party)
+        response = _by_http_too(request, _relayed(reply, request.ids, incoming.from_party))
+        self._note(request, incoming, "request.answered", Verdict.ANSWERED, response.status_code, None)
+        return response
 
     def _envelope(self, request: Request, incoming: Incoming, *, waits: bool = False, bulk: bool = False) -> Envelope:
         now_ms = int(request.received_at * 1000)
@@ -323,9 +326,13 @@ def _request(
     )
 
 
+def _routing(request: Request) -> Routing | Refusal:
+    """The routing headers, read as the platform wants half a pair to be read (D-15)."""
+    return read_routing(request.headers, half_is_none=Quirk.HALF_HEADERS in request.caller.platform.quirks)
+
+
 def _examine(request: Request, found: tuple[Match, Operation]) -> Incoming | Refusal:
-    half_is_none = Quirk.HALF_HEADERS in request.caller.platform.quirks
-    routing = read_routing(request.headers, half_is_none=half_is_none)
+    routing = _routing(request)
     if isinstance(routing, Refusal):
         return routing
     value: Any = read_body(found[1], request.body)
@@ -346,8 +353,15 @@ class _Code(msgspec.Struct):
     status_code: int = 0
 
 
+def _status_by_http_too(request: Request, status: Status) -> Status:
+    """A status of the hub's own for a peer that looks at HTTP statuses only: 4002 and 4003 with a 504 and 503 (D-02)."""
+    if Quirk.HTTP_STATUS in request.caller.platform.quirks:
+        return replace(status, http=BY_HTTP_TOO.get(status.ocpi, status.http))
+    return status
+
+
 def _by_http_too(request: Request, response: Response) -> Response:
-    """The answer for a peer that looks at HTTP statuses only: 4002 and 4003 with a 504 and 503 (D-02)."""
+    """The same for an answer that a relay has given."""
     if Quirk.HTTP_STATUS in request.caller.platform.quirks and response.status_code == SUCCESS.http:
         with contextlib.suppress(msgspec.MsgspecError):
             code = msgspec.json.decode(response.body, type=_Code).status_code
@@ -378,7 +392,7 @@ def _object_name(match: Match) -> str:
 
 
 def _plausible_party(request: Request) -> PartyId | None:
-    routing = read_routing(request.headers)
+    routing = _routing(request)
     party = None if isinstance(routing, Refusal) else routing.from_party
     if party is not None and request.directory.owns(request.caller.platform.platform_id, party):
         return party
@@ -386,5 +400,5 @@ def _plausible_party(request: Request) -> PartyId | None:
 
 
 def _named_receiver(request: Request) -> str | None:
-    routing = read_routing(request.headers)
+    routing = _routing(request)
     return None if isinstance(routing, Refusal) or routing.to_party is None else str(routing.to_party)

@@ -77,10 +77,13 @@ async def test_half_a_routing_pair_is_2001_or_none_where_the_platform_has_the_ha
     usual = await hub.ask("GET", "2.2.1/sender/tokens", cpo.inbound, headers=half)
     await serve(hub, platform_id, "half-headers")
     served = await hub.ask("GET", "2.2.1/sender/tokens", cpo.inbound, headers=half)
+    own = {"OCPI-from-country-code": "NL", "OCPI-from-party-id": "ENE"}
+    refused = await hub.ask("GET", "2.2.1/sender/pizzas", cpo.inbound, headers=half | own)
 
     assert usual.status == (200, 2001)
     assert "OCPI-to-party-id" in usual.message
     assert served.status == (200, 1000)
+    assert refused.headers["ocpi-to-party-id"] == "ENE", "a refusal is addressed to who asked all the same"
 
 
 async def test_a_silent_receiver_is_504_where_the_platform_looks_at_http_only(hub: Hub, cpo: ScriptedPlatform) -> None:
@@ -96,3 +99,5 @@ async def test_a_silent_receiver_is_504_where_the_platform_looks_at_http_only(hu
 
     assert usual.status == (200, 4002)
     assert served.status == (504, 4002)
+    noted = [line for line in hub.logged if "request.refused" in line and "4002" in line]
+    assert ["'http_status': 504" in line for line in noted] == [False, True], "the ledger has what each was told"
