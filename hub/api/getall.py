@@ -2,8 +2,8 @@
 
 Objects that go to all are listed for those who may see them, Sessions and CDRs for the party that they were addressed to.
 
-Source: OCPI 2.2.1, transport_and_format § GET All via Hubs, § Pagination. Rules GA-01 … GA-10, PG-01 … PG-07, OB-05;
-decisions D-04, D-13, D-15, D-26, D-29.
+Source: OCPI 2.2.1, transport_and_format § GET All via Hubs, § Pagination. Rules GA-01 … GA-10, PG-01 … PG-07, PG-11,
+OB-05; decisions D-04, D-13, D-15, D-26, D-29.
 """
 
 from collections.abc import Mapping
@@ -41,6 +41,8 @@ from hub.telemetry import GET_ALL_SECONDS, get_logger
 log = get_logger(__name__)
 
 HELD_MODULES: Final = frozenset({"locations", "tariffs", "tokens"})
+_LISTED_SINCE: Final = frozenset({"sessions"})
+"""The modules whose list has to be asked for with `date_from`; for CDRs it may be left out (PG-11)."""
 
 
 class GetAll:
@@ -119,6 +121,8 @@ class GetAll:
         page = read_page(incoming.query, self._settings.page_limit)
         if isinstance(page, Refusal):
             return page
+        if module in _LISTED_SINCE and page.date_from is None:
+            return Refusal(INVALID_PARAMETER, f"date_from: is required in a list of {module}")
         scope = f"{module} {incoming.from_party.folded}"
         cursor = read_cursor(incoming.query, scope)
         if isinstance(cursor, Refusal):

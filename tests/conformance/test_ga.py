@@ -128,6 +128,16 @@ async def test_sessions_and_cdrs_are_listed_to_their_addressee_only(world: World
             rule("D-04").absent(thing["id"], ids, f"{module} of {platform.party}")
 
 
+async def test_a_list_of_sessions_needs_date_from(world: World) -> None:
+    for to in (world.hub, None):
+        answer = await world.ms1.send("GET", "SENDER", "sessions", "?limit=1", to=to)
+        rule("PG-11").equal(answer.pair, (200, 2001), "list of all sessions without date_from")
+    correlation_id = new_id()
+    routed = await world.ms1.send("GET", "SENDER", "sessions", "?limit=1", to="NL/CP1", correlation_id=correlation_id)
+    asked = [entry.query for entry in world.cp1.got(correlation_id)]
+    rule("PG-11").equal((routed.code, asked), (1000, ["limit=1"]), "list of one party, and what that party was asked")
+
+
 async def test_charging_periods_are_appended_by_patch_and_replaced_by_put(world: World) -> None:
     async def periods() -> list[Any]:
         listed = await world.get_all(world.ms1, "sessions", "?date_from=2026-01-01T00:00:00Z")

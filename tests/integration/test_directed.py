@@ -26,6 +26,7 @@ pytestmark = pytest.mark.asyncio(loop_scope="module")
 
 TOKEN = {"country_code": "DE", "party_id": "MS1", "uid": "U1"}
 SESSION = {"country_code": "NL", "party_id": "CPO", "cdr_token": TOKEN, "kwh": 0.60, "status": "ACTIVE"}
+SINCE = "?date_from=2020-01-01T00:00:00Z"
 CDR = {"country_code": "NL", "party_id": "CPO", "cdr_token": TOKEN, "total_cost": {"excl_vat": 1.50}}
 
 
@@ -77,7 +78,7 @@ async def put(rig: Exchange, session_id: str, minute: int = 0, to: str = "DE/MS1
     return await rig.ask(rig.cpo, "PUT", f"receiver/sessions/NL/CPO/{session_id}", to=to, body=body)
 
 
-async def listed(rig: Exchange, peer: Peer, query: str = "", module: str = "sessions") -> list[Any]:
+async def listed(rig: Exchange, peer: Peer, query: str = SINCE, module: str = "sessions") -> list[Any]:
     got = await rig.ask(peer, "GET", f"sender/{module}{query}")
     assert (got.ocpi, got.answered_by) == (1000, HUB), got.content
     return list(got.body["data"])
@@ -113,7 +114,7 @@ async def test_a_session_is_listed_to_its_addressee_and_to_nobody_else(rig: Exch
     assert (await rig.ask(rig.cpo, "PUT", "receiver/sessions/NL/CPO/S1", to="DE/MS1", raw=raw)).ocpi == 1000
 
     await until_listed(rig, rig.emsp, "S1")
-    to_hub = await rig.ask(rig.emsp, "GET", "sender/sessions", to=HUB)
+    to_hub = await rig.ask(rig.emsp, "GET", f"sender/sessions{SINCE}", to=HUB)
 
     assert to_hub.content.startswith(b'{"data":[' + raw + b"]")
     assert (to_hub.headers["x-total-count"], to_hub.headers["x-limit"]) == ("1", "4")
@@ -218,7 +219,19 @@ async def test_pages_hold_every_cdr_once_and_bounds_are_those_of_its_clock(rig: 
     assert [entry["id"] for entry in between.body["data"]] == ["C3", "C4", "C5"]
     assert between.headers["x-total-count"] == "3"
     assert foreign.ocpi == 2001
-    assert (await rig.ask(rig.emsp, "GET", "sender/sessions")).headers["x-total-count"] == "0"
+    assert (await rig.ask(rig.emsp, "GET", f"sender/sessions{SINCE}")).headers["x-total-count"] == "0"
+
+
+async def test_a_list_of_sessions_needs_date_from_and_one_of_a_party_is_for_that_party_to_judge(rig: Exchange) -> None:
+    """PG-11."""
+    for to in (None, HUB):
+        got = await rig.ask(rig.emsp, "GET", "sender/sessions?limit=1", to=to)
+        assert (got.http, got.ocpi, got.answered_by) == (200, 2001, HUB)
+        assert "date_from" in got.message
+    routed = await rig.ask(rig.emsp, "GET", "sender/sessions?limit=1", to="NL/CPO")
+
+    assert (routed.ocpi, [came.target for came in rig.cpo.came]) == (1000, ["/sender/sessions?limit=1"])
+    assert await listed(rig, rig.emsp, query="", module="cdrs") == []
 
 
 async def test_what_cannot_be_kept_is_delivered_all_the_same(rig: Exchange) -> None:
