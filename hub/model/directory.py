@@ -3,7 +3,7 @@
 Every process holds one and swaps it whole; a request that began with a snapshot ends with it.
 """
 
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import StrEnum
@@ -95,6 +95,8 @@ class Platform:
     accepts_stale: bool = False
     """Whether what it pushes counts even where its clocks are older than those held (D-11)."""
     quirks: frozenset[Quirk] = frozenset()
+    unlisted: tuple[PartyRole, ...] = ()
+    """Roles that it was invited for and does not list, not yet or not any more: known to others, but away (CR-30)."""
 
     @property
     def is_connected(self) -> bool:
@@ -122,6 +124,7 @@ class Directory:
     platforms: Mapping[str, Platform]
     tokens: Mapping[bytes, InboundToken]
     by_party: Mapping[PartyId, tuple[PartyRole, ...]]
+    unlisted_by_party: Mapping[PartyId, tuple[PartyRole, ...]]
     rotating: frozenset[str]
     """Platforms of which a replaced token is still open."""
     loaded_at: float
@@ -136,15 +139,12 @@ class Directory:
         tokens: Mapping[bytes, InboundToken],
         loaded_at: float,
     ) -> "Directory":
-        """A snapshot with its index of parties; `loaded_at` is monotonic seconds."""
-        by_party: dict[PartyId, tuple[PartyRole, ...]] = {}
-        for platform in platforms.values():
-            for entry in platform.roles:
-                if not entry.is_quarantined:
-                    key = entry.party.folded
-                    by_party[key] = (*by_party.get(key, ()), entry)
+        """A snapshot with its indexes of parties; `loaded_at` is monotonic seconds."""
+        hosts = platforms.values()
+        by_party = _by_party(entry for host in hosts for entry in host.roles if not entry.is_quarantined)
+        unlisted = _by_party(entry for host in hosts for entry in host.unlisted)
         rotating = frozenset(token.platform_id for token in tokens.values() if token.is_replaced)
-        return cls(version, hub_party, agreements, platforms, tokens, by_party, rotating, loaded_at)
+        return cls(version, hub_party, agreements, platforms, tokens, by_party, unlisted, rotating, loaded_at)
 
     def is_hub(self, party: PartyId) -> bool:
         """Whether this address is the hub's own."""
@@ -154,6 +154,10 @@ class Directory:
         """Every routable (party, role, platform) under one address, on all platforms."""
         return self.by_party.get(party.folded, ())
 
+    def unlisted_roles_of(self, party: PartyId) -> tuple[PartyRole, ...]:
+        """Every role under one address that its platform does not list, though it is the platform's."""
+        return self.unlisted_by_party.get(party.folded, ())
+
     def owns(self, platform_id: str, party: PartyId) -> bool:
         """Whether the party is a routable one of this platform (AU-14)."""
         return any(entry.platform_id == platform_id for entry in self.roles_of(party))
@@ -161,6 +165,14 @@ class Directory:
     def may_exchange(self, one: Role, other: Role) -> bool:
         """Whether an agreement lets these two roles exchange data: with `open`, every pair of opposite roles."""
         return self.agreements == "open" and is_opposite(one, other)
+
+
+def _by_party(entries: Iterable[PartyRole]) -> dict[PartyId, tuple[PartyRole, ...]]:
+    found: dict[PartyId, tuple[PartyRole, ...]] = {}
+    for entry in entries:
+        key = entry.party.folded
+        found[key] = (*found.get(key, ()), entry)
+    return found
 
 
 def is_opposite(one: Role, other: Role) -> bool:

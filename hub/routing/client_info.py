@@ -66,16 +66,15 @@ def client_info(standing: RoleStanding) -> ClientInfo:
 def connection_status(standing: RoleStanding) -> str:
     """The ConnectionStatus of a role (HC-07, CR-30, D-08).
 
-    A role that its platform lists no more is suspended; one that it has never listed, invited after the rest, is planned.
+    A role that its platform lists no more is offline; one that it has never listed, invited after the rest, is planned.
     """
     status = PlatformStatus(standing.status)
     if status is PlatformStatus.SUSPENDED:
         return SUSPENDED
     if status is PlatformStatus.INVITED or not standing.was_ever_listed:
         return PLANNED
-    if status is PlatformStatus.CONNECTED and not standing.is_listed:
-        return SUSPENDED
-    return CONNECTED if status is PlatformStatus.CONNECTED and standing.is_online else OFFLINE
+    can_be_reached = status is PlatformStatus.CONNECTED and standing.is_online and standing.is_listed
+    return CONNECTED if can_be_reached else OFFLINE
 
 
 def visible_to(directory: Directory, viewer_id: str, standings: Iterable[RoleStanding]) -> list[RoleStanding]:

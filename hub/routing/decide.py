@@ -1,8 +1,9 @@
 """Finds the one destination of a request.
 
-Rules OF-03, OF-05, RT-09, RT-13, RT-20, AM-28; section 14 of the hub rules.
+Rules OF-03, OF-05, RT-09, RT-13, RT-20, AM-28, CR-30; decision D-08; section 14 of the hub rules.
 """
 
+from collections.abc import Iterable
 from dataclasses import dataclass
 
 from hub.model.directory import Directory, PartyRole, Platform, PlatformStatus
@@ -31,6 +32,8 @@ def decide(
     if sender is not None and sender.status is PlatformStatus.SUSPENDED:
         return Refusal(PLATFORM_SUSPENDED, PLATFORM_SUSPENDED.message)
     visible = reachable(directory, from_party, from_platform, to_party)
+    if not visible and _exchanging(directory, from_party, from_platform, directory.unlisted_roles_of(to_party)):
+        return Refusal(RECEIVER_NOT_CONNECTED, f"{to_party} is not listed by its platform")
     if not visible:
         return Refusal(RECEIVER_UNKNOWN, f"{to_party} is not known to this hub, or not to {from_party}")
     platforms = [directory.platforms[platform_id] for platform_id in dict.fromkeys(e.platform_id for e in visible)]
@@ -49,8 +52,13 @@ def reachable(
     directory: Directory, from_party: PartyId, from_platform: str, to_party: PartyId
 ) -> tuple[PartyRole, ...]:
     """The roles under `to_party` with which `from_party` of this platform may exchange data."""
+    return _exchanging(directory, from_party, from_platform, directory.roles_of(to_party))
+
+
+def _exchanging(
+    directory: Directory, from_party: PartyId, from_platform: str, theirs: Iterable[PartyRole]
+) -> tuple[PartyRole, ...]:
     own = [entry.role for entry in directory.roles_of(from_party) if entry.platform_id == from_platform]
-    theirs = directory.roles_of(to_party)
     return tuple([entry for entry in theirs if [role for role in own if directory.may_exchange(role, entry.role)]])
 
 

@@ -167,10 +167,11 @@ class DirectoryKeeper:
 
     def _platforms(self, platforms: list[Any], parties: list[Any], endpoints: list[Any]) -> dict[str, Platform]:
         roles: dict[str, list[PartyRole]] = defaultdict(list)
+        unlisted: dict[str, list[PartyRole]] = defaultdict(list)
         for row in parties:
             party = PartyId(row["country_code"], row["party_id"])
             entry = PartyRole(party, Role(row["role"]), row["platform_id"], row["is_quarantined"], row["visible_since"])
-            roles[row["platform_id"]].append(entry)
+            (roles if row["is_listed"] else unlisted)[row["platform_id"]].append(entry)
         urls: dict[str, dict[tuple[str, Interface], str]] = defaultdict(dict)
         for row in endpoints:
             urls[row["platform_id"]][row["module"], Interface(row["interface"])] = row["url"]
@@ -187,6 +188,7 @@ class DirectoryKeeper:
                 is_online=row["is_online"],
                 accepts_stale=row["stale"] == "accept",
                 quirks=frozenset(quirk for quirk in Quirk if quirk in row["quirks"]),
+                unlisted=tuple(unlisted[row["platform_id"]]),
             )
             for row in platforms
         }

@@ -5,9 +5,9 @@ select p.platform_id::text, p.name, p.status, p.ocpi_version, p.versions_url, p.
 from platform p left join outbound_token o using (platform_id)
 
 -- name: parties
--- Every role that a platform lists, quarantined ones included.
-select platform_id::text, country_code, party_id, role, is_quarantined, visible_since
-from party where is_listed
+-- Every role that a platform lists, quarantined ones included, and those that are its own though it does not list them.
+select platform_id::text, country_code, party_id, role, is_quarantined, is_listed, visible_since
+from party where is_listed or not is_quarantined
 order by country_code, party_id, role
 
 -- name: endpoints

@@ -272,6 +272,33 @@ async def test_a_party_beyond_the_invitation_is_quarantined(world: World) -> Non
         rule("D-09").equal((spoken.pair, world.reached(correlation_id)), ((200, 2001), {}), "a request FROM it")
 
 
+async def test_a_renewal_takes_roles_away_and_adds_those_that_are_invited(world: World) -> None:
+    async with world.guest("EMSP") as guest:
+        kept, changing, extra = guest.roles[0], Role("XB/CHG", "EMSP"), Role("XB/EXT", "EMSP")
+
+        async def seen() -> list[tuple[set[str], int | None]]:
+            found = []
+            for role in (kept, changing, extra):
+                answer = await world.cp1.send("PUT", "RECEIVER", "locations", "/NL/CP1/L1", body={}, to=role.party)
+                found.append((await status_of(world, world.cp1, role.party), answer.code))
+            return found
+
+        await world.operator.invite(changing.party, ["EMSP"], guest.platform_id)
+        await put(world, guest, roles=[kept.json, changing.json, extra.json])
+        added = await seen()
+        await put(world, guest, roles=[kept.json])
+        dropped = await seen()
+        await put(world, guest, roles=[changing.json, kept.json])
+        again = await seen()
+
+        here, away, unknown = ({"CONNECTED"}, 1000), ({"OFFLINE"}, 4003), (set[str](), 4001)
+        rule("CR-30").equal(
+            added, [here, here, unknown], "kept, invited and uninvited role after the PUT that adds two"
+        )
+        rule("CR-30").equal(dropped, [here, away, unknown], "the same after the PUT that drops both")
+        rule("CR-30").equal(again, [here, here, unknown], "the same after the PUT that lists the invited one again")
+
+
 async def test_a_role_claimed_again_is_quarantined_and_the_first_stands(world: World) -> None:
     async with world.guest("EMSP", is_registered=False) as guest:
         claimed = Role("NL/MS1", "EMSP")

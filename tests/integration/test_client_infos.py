@@ -126,7 +126,7 @@ async def test_a_party_is_told_when_it_is_invited_when_it_connects_and_when_its_
         )
     await rig.until_all_told()
 
-    assert [status for _, _, status in cpo.told_of] == ["PLANNED", "CONNECTED", "SUSPENDED"]
+    assert [status for _, _, status in cpo.told_of] == ["PLANNED", "CONNECTED", "OFFLINE"]
 
 
 async def test_what_a_viewer_may_not_see_any_more_is_suspended_for_it(rig: Rig) -> None:

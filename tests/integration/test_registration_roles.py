@@ -41,7 +41,8 @@ async def cpo() -> AsyncIterator[ScriptedPlatform]:
         yield made
 
 
-async def test_a_role_that_a_renewal_drops_is_not_routed_and_shown_suspended(hub: Hub, cpo: ScriptedPlatform) -> None:
+async def test_a_role_that_a_renewal_drops_is_not_routed_and_shown_offline(hub: Hub, cpo: ScriptedPlatform) -> None:
+    """CR-30, D-08."""
     platform_id = await register(hub, cpo)
     await hub.invite_more(platform_id, "NL/CP2")
     await cpo.register(hub, cpo.inbound, "PUT", roles=[a_role("NL/ENE"), a_role("NL/CP2")])
@@ -51,8 +52,10 @@ async def test_a_role_that_a_renewal_drops_is_not_routed_and_shown_suspended(hub
 
         await cpo.register(hub, cpo.inbound, "PUT", roles=[a_role("NL/ENE")])
 
-        assert await client_infos(hub, emsp) == {"NL/ENE": "CONNECTED", "NL/CP2": "SUSPENDED"}
-        assert hub.means.keeper.current.roles_of(PartyId("NL", "CP2")) == ()
+        assert await client_infos(hub, emsp) == {"NL/ENE": "CONNECTED", "NL/CP2": "OFFLINE"}
+        directory = hub.means.keeper.current
+        assert directory.roles_of(PartyId("NL", "CP2")) == ()
+        assert [entry.platform_id for entry in directory.unlisted_roles_of(PartyId("NL", "CP2"))] == [platform_id]
 
         await cpo.register(hub, cpo.inbound, "PUT", roles=[a_role("NL/CP2"), a_role("NL/ENE")])
 

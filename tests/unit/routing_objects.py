@@ -36,6 +36,7 @@ def a_platform(
     status: PlatformStatus = PlatformStatus.CONNECTED,
     is_online: bool = True,
     quarantined: tuple[tuple[PartyId, Role], ...] = (),
+    unlisted: tuple[tuple[PartyId, Role], ...] = (),
 ) -> Platform:
     """A connected platform at https://<id>.test with the endpoints that its first role usually has."""
     if endpoints is None:
@@ -53,6 +54,7 @@ def a_platform(
         ),
         token=OutboundToken(f"token-for-{platform_id}"),
         is_online=is_online,
+        unlisted=tuple(PartyRole(party, role, platform_id) for party, role in unlisted),
     )
 
 

@@ -80,6 +80,16 @@ def test_a_role_that_is_quarantined_on_one_platform_does_not_hide_the_right_one(
     assert directory.is_hub(PartyId("nl", "hub"))
 
 
+def test_a_role_that_its_platform_does_not_list_is_known_and_neither_routed_nor_owned() -> None:
+    dropped = PartyRole(PartyId("nl", "ene"), Role.CPO, "p1")
+    directory = a_directory(a_platform("p1", (MSP, Role.EMSP), unlisted=(dropped,)))
+
+    assert directory.unlisted_roles_of(ENE) == (dropped,)
+    assert directory.roles_of(ENE) == directory.unlisted_roles_of(MSP) == ()
+    assert not directory.owns("p1", ENE)
+    assert directory.platforms["p1"].parties == (MSP,)
+
+
 def test_without_agreements_nobody_may_exchange_anything() -> None:
     directory = a_directory(
         a_platform("p1", (ENE, Role.CPO)), a_platform("p2", (MSP, Role.EMSP)), agreements="explicit"

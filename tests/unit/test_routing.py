@@ -18,7 +18,7 @@ from hub.routing.open_keys import Lookup, RouteKind, Side
 from hub.routing.plan import IssuedId, Plan, call_url, chosen, destination_now, parse, plan, question
 from hub.routing.scenario import classify
 from tests.unit.ocpi_objects import a_location, a_token
-from tests.unit.routing_objects import CPO, EMSP, HUB, OTHER_EMSP, a_directory, a_platform, an_envelope
+from tests.unit.routing_objects import CPO, EMSP, EMSP_ENDPOINTS, HUB, OTHER_EMSP, a_directory, a_platform, an_envelope
 
 NOW = datetime(2026, 6, 2, tzinfo=UTC)
 
@@ -174,11 +174,23 @@ def test_one_id_with_two_roles_is_found_by_what_it_is_asked_for() -> None:
         (EMSP, a_platform("p2", (EMSP, Role.EMSP), status=PlatformStatus.SUSPENDED), 4003),
         (EMSP, a_platform("p2", (EMSP, Role.EMSP), endpoints=(("tokens", Interface.SENDER),)), 4000),
         (PartyId("NL", "CP2"), a_platform("p5", (PartyId("NL", "CP2"), Role.CPO)), 4001),
+        (EMSP, a_platform("p2", (OTHER_EMSP, Role.EMSP), unlisted=((EMSP, Role.EMSP),)), 4003),
+        (EMSP, a_platform("p2", (EMSP, Role.CPO), unlisted=((EMSP, Role.EMSP),)), 4003),
+        (PartyId("NL", "CP2"), a_platform("p5", (EMSP, Role.EMSP), unlisted=((PartyId("NL", "CP2"), Role.CPO),)), 4001),
     ],
-    ids=["unknown", "offline", "suspended", "no such module", "same role, so not visible"],
+    ids=[
+        "unknown",
+        "offline",
+        "suspended",
+        "no such module",
+        "same role, so not visible",
+        "dropped by its platform",
+        "dropped in the role that is asked for",
+        "dropped, and not visible either",
+    ],
 )
 def test_why_a_party_cannot_be_reached(to_party: PartyId, platform: object, code: int) -> None:
-    """OF-03, OF-05, AM-28."""
+    """OF-03, OF-05, AM-28, CR-30."""
     platforms = [a_platform("p1", (CPO, Role.CPO))] + ([platform] if platform else [])
     refusal = decide(a_directory(*platforms), CPO, "p1", to_party, "locations", Interface.RECEIVER)  # type: ignore[arg-type]
     assert isinstance(refusal, Refusal)
@@ -193,6 +205,18 @@ def test_a_platform_that_is_suspended_by_now_reaches_nobody() -> None:
     refusal = decide(directory, CPO, "p1", EMSP, "locations", Interface.RECEIVER)
     assert isinstance(refusal, Refusal)
     assert (refusal.status.http, refusal.status.ocpi) == (403, 2000)
+
+
+def test_a_party_that_one_platform_drops_is_reached_where_another_lists_it() -> None:
+    """CR-30, D-27."""
+    directory = a_directory(
+        a_platform("p1", (CPO, Role.CPO)),
+        a_platform("p2", (OTHER_EMSP, Role.EMSP), unlisted=((EMSP, Role.EMSP),)),
+        a_platform("p3", (EMSP, Role.NSP), endpoints=EMSP_ENDPOINTS),
+    )
+    found = decide(directory, CPO, "p1", EMSP, "locations", Interface.RECEIVER)
+    assert isinstance(found, Destination)
+    assert found.platform_id == "p3"
 
 
 def test_addresses_compare_without_case() -> None:
