@@ -2,7 +2,7 @@
 
 from tests.conformance.check import rule
 from tests.conformance.objects import LATER, a_location, a_tariff, a_token, tail_of
-from tests.conformance.party import BASE, EVERYTHING, MUTE, new_id, pair, reply
+from tests.conformance.party import BASE, EVERYTHING, MUTE, Role, new_id, pair, reply
 from tests.conformance.world import World
 
 TO_EMSPS = {"NL/MS1": 1, "DE/MS2": 2, "FR/BTH": 1, "BE/NS1": 1, "LU/OT1": 1}
@@ -55,6 +55,43 @@ async def test_a_cpos_push_reaches_every_opposite_party_as_it_was_sent(world: Wo
         )
         rule("D-31").equal((answer.pair, answer.data), ((200, 1000), None), "answer to a broadcast")
         rule("BP-13").equal({e.header("X-Correlation-ID") for _, e in arrived}, {correlation_id}, "correlation ids")
+
+
+async def test_a_hub_among_a_partners_roles_gets_nothing_and_speaks_to_nobody(world: World) -> None:
+    async with world.guest("EMSP", is_registered=False) as guest:
+        peer = Role("XC/PER", "HUB")
+        registered = await world.handshake(guest, await world.invite(guest), roles=[peer.json, guest.roles[0].json])
+        location = a_location("NL/CP1")
+        pushed, _ = await world.push(world.cp1, "locations", location)
+        await guest.await_got(pushed)
+        await world.barrier(world.cp1, "locations", location | {"last_updated": LATER}, guest)
+        named = [entry.party("to") for entry in guest.got(pushed)]
+        addressed = new_id()
+        refused = await world.cp1.send(
+            "PUT", "RECEIVER", "locations", "/NL/CP1/L1", body={}, to=peer.party, correlation_id=addressed
+        )
+        said, answer = await world.push(guest, "tokens", a_token(peer.party), sender=peer.party)
+        reached = world.reached(addressed) | world.reached(said)
+
+        rule("AM-29").equal(
+            (registered.code, named), (1000, [guest.party]), "handshake, and TO of a broadcast's requests"
+        )
+        rule("AM-29").equal(
+            (refused.code, answer.pair), (4001, (200, 2001)), "a request to the HUB, a broadcast from it"
+        )
+        rule("AM-29").equal((reached, guest.got(addressed)), ({}, []), "platforms reached by either")
+
+
+async def test_a_platform_gets_back_only_what_names_its_own_party(world: World) -> None:
+    location, addressed = a_location("FR/BTH"), new_id()
+    pushed, _ = await world.push(world.both, "locations", location)
+    await world.ms1.await_got(pushed)
+    await world.barrier(world.both, "locations", location | {"last_updated": LATER}, world.ms1, world.ms2)
+    answer = await world.both.send(
+        "PUT", "RECEIVER", "locations", "/FR/BTH/L1", body={}, to="FR/BTH", correlation_id=addressed
+    )
+    rule("AM-29").absent("FR/BTH", world.reached(pushed), "platforms that a broadcast reached")
+    rule("AM-29").equal((answer.code, world.reached(addressed)), (1000, {"FR/BTH": 1}), "a request TO its own party")
 
 
 async def test_an_emsps_push_reaches_the_cpos(world: World) -> None:
