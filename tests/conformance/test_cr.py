@@ -140,6 +140,23 @@ async def test_a_partner_that_cannot_be_called_back_stays_outside(world: World) 
         rule("CR-09").equal(again.pair, (200, 1000), "answer with the same token A afterwards")
 
 
+async def test_a_partner_without_a_credentials_endpoint_is_3003_and_is_posted_nothing(world: World) -> None:
+    async with world.guest("CPO", is_registered=False) as asking, world.guest("CPO", is_registered=False) as asked:
+        for guest in (asking, asked):
+            tokens = {"identifier": "tokens", "role": "RECEIVER", "url": f"{guest.url}{BASE}/receiver/tokens"}
+            guest.details = {"version": "2.2.1", "endpoints": [tokens]}
+        token_a = await world.invite(asking)
+        answer = await world.handshake(asking, token_a)
+        connected = await world.operator.connect(asked.versions_url, new_token("A"), asked.party, ["CPO"])
+        asking.details = None
+        again = await world.handshake(asking, token_a)
+
+        rule("CR-11").equal(answer.pair, (200, 3003), "answer to credentials")
+        rule("CR-11").equal(connected, "", "the platform at which the hub registered")
+        rule("CR-11").equal(calls_of(asked), [("GET", "/ocpi/versions"), ("GET", BASE)], "calls of the hub")
+        rule("CR-11").equal(again.pair, (200, 1000), "answer with the endpoint, and the same token A")
+
+
 async def test_methods_that_the_state_does_not_allow_are_405(world: World) -> None:
     url = world.cp1.hub_endpoints[CREDENTIALS]
     posted = await world.cp1.ask("POST", url, body=world.cp1.credentials())
