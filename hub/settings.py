@@ -41,6 +41,10 @@ class Settings(BaseSettings):
     agreements: Literal["open", "explicit"] = Field(
         "explicit", description="open: every pair of opposite roles may exchange everything"
     )
+    command_tokens: Literal["any", "own"] = Field(
+        "any",
+        description="own: START_SESSION and RESERVE_NOW are refused with a token of another party than the sender",
+    )
     partner_networks: Annotated[tuple[str, ...], NoDecode] = Field(
         (), description="CIDRs that partner URLs may resolve to beside the public internet, separated by commas"
     )

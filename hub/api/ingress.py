@@ -144,7 +144,7 @@ class Ingress:
             if isinstance(body, Refusal):
                 return self._refused(body, ids, request, {"Connection": "close"})
             request = msgspec.structs.replace(request, body=body)
-        incoming = _examine(request, found)
+        incoming = _examine(request, found, only_own_tokens=self._settings.command_tokens == "own")
         if isinstance(incoming, Refusal):
             return self._refused(incoming, ids, request)
         _received(request.module, incoming.scenario.value).inc()
@@ -331,7 +331,7 @@ def _routing(request: Request) -> Routing | Refusal:
     return read_routing(request.headers, half_is_none=Quirk.HALF_HEADERS in request.caller.platform.quirks)
 
 
-def _examine(request: Request, found: tuple[Match, Operation]) -> Incoming | Refusal:
+def _examine(request: Request, found: tuple[Match, Operation], *, only_own_tokens: bool) -> Incoming | Refusal:
     routing = _routing(request)
     if isinstance(routing, Refusal):
         return routing
@@ -339,7 +339,8 @@ def _examine(request: Request, found: tuple[Match, Operation]) -> Incoming | Ref
     if isinstance(value, Refusal):
         return value
     query = dict(parse_qsl(request.raw_query, keep_blank_values=True)) if request.raw_query else {}
-    return examine(request.directory, request.caller.platform, found, routing, query, value)
+    platform = request.caller.platform
+    return examine(request.directory, platform, found, routing, query, value, only_own_tokens=only_own_tokens)
 
 
 def _relayed(reply: Reply, ids: MessageIds, requester: PartyId) -> Response:

@@ -1,6 +1,6 @@
-"""What the hub refuses before anything is forwarded: foreign parties, foreign owners, contradictions, broken broadcasts.
+"""What the hub refuses before anything is forwarded: foreign parties, owners and tokens, contradictions, broken broadcasts.
 
-Rules AU-14, RT-02, OB-07, OB-08, OB-16; AM-04, AM-05, AM-06; decisions D-09, D-30.
+Rules AU-14, RT-02, OB-07, OB-08, OB-15, OB-16; AM-04, AM-05, AM-06; decisions D-09, D-30.
 """
 
 from collections.abc import Mapping
@@ -19,6 +19,7 @@ _ID_MEMBER: Final[Mapping[str, tuple[str, str]]] = {
     "Tariff": ("tariff_id", "id"),
     "Token": ("token_uid", "uid"),
 }
+_USING_TOKENS: Final = frozenset({"ReserveNow", "StartSession"})
 _OWNED_KINDS: Final = frozenset({"Location", "Tariff", "Token", "Session"})
 DEFAULT_TOKEN_TYPE: Final = "RFID"  # noqa: S105
 
@@ -65,6 +66,22 @@ def check_owner(
             f"{owner} is not registered as {operation.owner_role}, the owner role of {match.resource.module}",
         )
     return None
+
+
+def check_token(operation: Operation, from_party: PartyId, value: Any) -> Refusal | None:
+    """A command may only use a token of the party that sends it (OB-15); one that names no owner is its receiver's to judge."""
+    token = value.get("token") if operation.kind in _USING_TOKENS and isinstance(value, dict) else None
+    if not isinstance(token, dict):
+        return None
+    country_code, party_id = token.get("country_code"), token.get("party_id")
+    if not (
+        isinstance(country_code, str) and isinstance(party_id, str) and PartyId.well_formed(country_code, party_id)
+    ):
+        return None
+    owner = PartyId(country_code, party_id)
+    if owner.folded == from_party.folded:
+        return None
+    return Refusal(INVALID_PARAMETER, f"$.token: is one of {owner}, and {from_party} may use its own tokens only")
 
 
 def url_owner(match: Match) -> PartyId | None:

@@ -13,7 +13,7 @@ from hub.ocpi.headers import Routing
 from hub.ocpi.modules import Interface, Match, Operation, TrafficClass, find
 from hub.ocpi.parties import PartyId
 from hub.ocpi.status import INVALID_PARAMETER, METHOD_NOT_OFFERED, NOT_JSON, URL_UNKNOWN, Refusal
-from hub.routing.admit import check_broadcast, check_owner, requesting_party
+from hub.routing.admit import check_broadcast, check_owner, check_token, requesting_party
 from hub.routing.plan import PAGE_PARAMETER
 from hub.routing.scenario import classify
 
@@ -96,8 +96,13 @@ def examine(
     routing: Routing,
     query: Mapping[str, str],
     value: Any,
+    *,
+    only_own_tokens: bool = False,
 ) -> Incoming | Refusal:
-    """Apply every rule that needs no look-up; what is returned may be carried out."""
+    """Apply every rule that needs no look-up; what is returned may be carried out.
+
+    `only_own_tokens`: whether a command with a token of another party than its sender is refused (OB-15).
+    """
     match, operation = found
     from_party = requesting_party(directory, platform, operation, routing.from_party)
     if isinstance(from_party, Refusal):
@@ -107,6 +112,8 @@ def examine(
     if operation.traffic is TrafficClass.LIST and query.get(PAGE_PARAMETER):
         scenario = Scenario.CALLBACK
     refusal = check_owner(directory, platform, match, operation, from_party)
+    if refusal is None and only_own_tokens:
+        refusal = check_token(operation, from_party, value)
     if refusal is not None:
         return refusal
     deviations = 0

@@ -38,6 +38,8 @@ class Profile:
     """How often an offline platform is asked whether it is there."""
     idle_seconds: float = 5.0
     """How long a platform may give no sign of life before it is asked."""
+    command_tokens: str = "own"
+    """Whose tokens a START_SESSION or RESERVE_NOW may use: `own`, those of its sender, or `any`."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -178,6 +180,7 @@ def _environment(profile: Profile) -> dict[str, str]:
         "HUB_PAGE_LIMIT": str(profile.page_limit),
         "HUB_PRESENCE_OFFLINE_SECONDS": str(profile.probe_seconds),
         "HUB_PRESENCE_IDLE_SECONDS": str(profile.idle_seconds),
+        "HUB_COMMAND_TOKENS": profile.command_tokens,
         "HUB_TOPIC_PARTITIONS": "4",
     }
     return {name: value for name, value in os.environ.items() if not name.startswith("HUB_")} | settings

@@ -25,12 +25,13 @@ def start(response_url: str, **fields: Any) -> dict[str, Any]:
 async def command(world: World, response_url: str, sender: Platform | None = None) -> tuple[str, Answer]:
     """Send START_SESSION to the first CPO; the response_url that the CPO got, and the answer."""
     correlation_id = new_id()
-    answer = await (sender or world.ms1).send(
+    sender = sender or world.ms1
+    answer = await sender.send(
         "POST",
         "RECEIVER",
         "commands",
         "/START_SESSION",
-        body=start(response_url),
+        body=start(response_url, token=a_cdr_token(sender.party)),
         to="NL/CP1",
         correlation_id=correlation_id,
     )

@@ -3,7 +3,18 @@
 from typing import Any
 
 from tests.conformance.check import rule
-from tests.conformance.objects import LATER, Json, a_connector, a_location, a_tariff, a_token, an_evse, tail_of
+from tests.conformance.objects import (
+    LATER,
+    Json,
+    a_cdr_token,
+    a_connector,
+    a_location,
+    a_tariff,
+    a_token,
+    an_evse,
+    fresh,
+    tail_of,
+)
 from tests.conformance.party import Platform, new_id, reply
 from tests.conformance.world import World
 
@@ -196,6 +207,21 @@ async def test_an_old_push_has_no_effect_and_a_repetition_is_not_delivered(world
     rule("D-28").equal((repeated.pair, world.reached(same)), ((200, 1000), {}), "an exact repetition")
     rule("D-28").equal(len(world.ms1.got(touch)), 1, "deliveries of a change of clocks")
     rule("D-11").equal((await held(world, location)).get("name"), None, "the hub's copy")
+
+
+async def test_a_command_may_use_tokens_of_its_sender_only(world: World) -> None:
+    reservation = {"reservation_id": fresh("RES"), "expiry_date": LATER}
+    for name, more in (("START_SESSION", {}), ("RESERVE_NOW", reservation)):
+        for owner, expected in (("DE/MS2", ((200, 2001), {})), ("NL/MS1", ((200, 1000), {"NL/CP1": 1}))):
+            correlation_id, url = new_id(), f"{world.ms1.url}/results/{fresh('R')}"
+            body = {"response_url": url, "token": a_cdr_token(owner), "location_id": "LOC1"} | more
+            answer = await world.ms1.send(
+                "POST", "RECEIVER", "commands", f"/{name}", body=body, to="NL/CP1", correlation_id=correlation_id
+            )
+            got = answer.pair, world.reached(correlation_id)
+            rule("OB-15").equal(
+                got, expected, f"answer to NL/MS1, and who was reached, by {name} with a token of {owner}"
+            )
 
 
 async def test_a_patch_of_what_the_hub_lacks_is_forwarded_and_the_unit_fetched(world: World) -> None:

@@ -114,6 +114,38 @@ def test_only_the_owners_role_may_push() -> None:
     assert "EMSP" in refusal.message
 
 
+@pytest.mark.parametrize(
+    ("token", "is_refused"),
+    [
+        ({"country_code": "FR", "party_id": "MS2", "uid": "U1"}, True),
+        ({"country_code": "de", "party_id": "Ms1", "uid": "U1"}, False),
+        ({"country_code": "FR", "uid": "U1"}, False),
+        ({"country_code": "FR", "party_id": 7}, False),
+        ({"country_code": "", "party_id": "MS2"}, False),
+        ("FR/MS2", False),
+        (None, False),
+    ],
+)
+@pytest.mark.parametrize("command", ["START_SESSION", "RESERVE_NOW"])
+def test_a_command_with_a_token_of_another_party_is_refused_where_that_is_set(
+    command: str, token: object, is_refused: bool
+) -> None:
+    """OB-15: a token that names no owner is for the receiver to judge (D-30)."""
+    directory = a_directory()
+    found = find_operation("2.2.1", "commands", "receiver", command, "POST")
+    assert not isinstance(found, Refusal)
+    routing, value = Routing(CPO, EMSP), {"token": token, "location_id": "L1"}
+    platform = directory.platforms["p2"]
+
+    usual = examine(directory, platform, found, routing, {}, value)
+    strict = examine(directory, platform, found, routing, {}, value, only_own_tokens=True)
+
+    assert isinstance(usual, Incoming)
+    assert isinstance(strict, Refusal) is is_refused
+    if isinstance(strict, Refusal):
+        assert (strict.status.ocpi, "FR/MS2" in strict.message) == (2001, True)
+
+
 def test_a_missing_from_is_inferred_where_one_party_fits() -> None:
     """AM-05."""
     directory = a_directory()
