@@ -70,12 +70,12 @@ def open_lookup(
 ) -> Lookup | PartyId | Refusal:
     """How to find the receiver of an open routing request: the party itself where the body names it, else a question."""
     found = _lookup(operation, match, query, value, from_party)
-    if isinstance(found, Lookup) and not _can_be_kept(found.key):
+    if isinstance(found, Lookup) and not can_be_kept(found.key):
         return Refusal(INVALID_PARAMETER, f"the {found.kind} id of this request is none")
     return found
 
 
-def _can_be_kept(key: str) -> bool:
+def can_be_kept(key: str) -> bool:
     """Whether the store can hold and index it."""
     return len(key) <= LONGEST_KEY and "\0" not in key
 
@@ -155,7 +155,7 @@ def routes_to_remember(
 ) -> tuple[Route, ...]:
     """The routes that a request to one party establishes; they are stored before it leaves (D-24)."""
     made = _routes(operation, match, query, value, from_party, receiver, now)
-    return tuple(route for route in made if _can_be_kept(route.key))
+    return tuple(route for route in made if can_be_kept(route.key))
 
 
 def _routes(
