@@ -66,6 +66,11 @@ class Settings(BaseSettings):
     single_seconds: float = Field(15.0, gt=0, description="Deadline of a GET of one object")
     push_seconds: float = Field(15.0, gt=0, description="Deadline of a push to one party, and of a delivery")
     list_seconds: float = Field(30.0, gt=0, description="Deadline of a GET of a list from one party")
+    authorize_fallback: Literal["deny", "offline"] = Field(
+        "deny",
+        description="When a known token's eMSP is away or silent. deny: 4003 or 4002; offline: a valid token is ALLOWED"
+        " by the hub, unless its whitelist is NEVER",
+    )
     callback_seconds: float = Field(86_400.0, gt=0, description="How long an issued response_url can be used")
 
     relay_concurrency: int = Field(

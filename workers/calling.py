@@ -96,22 +96,22 @@ class Calling:
             return await self._carry_out(parsed, planned)
         except Exception:
             log.exception("request.failed", correlation_id=parsed.envelope.correlation_id)
-            return self._refusal(parsed.envelope, Refusal(INTERNAL, INTERNAL.message))
+            return self.refuse(parsed.envelope, Refusal(INTERNAL, INTERNAL.message))
 
     async def _carry_out(self, parsed: Parsed, planned: Plan | Refusal) -> Answer:
         envelope = parsed.envelope
         if isinstance(planned, Refusal):
-            return self._refusal(envelope, planned)
+            return self.refuse(envelope, planned)
         directory = self._context.keeper.current
         destination = destination_now(planned, directory)
         if isinstance(destination, Refusal):
-            return self._refusal(envelope, destination)
+            return self.refuse(envelope, destination)
         refusal = self._too_late(envelope)
         if refusal is not None:
-            return self._refusal(envelope, refusal)
+            return self.refuse(envelope, refusal)
         slot = (destination.platform_id, parsed.operation.traffic.value)
         if self._in_flight[slot] >= self._context.settings.relay_concurrency:
-            return self._refusal(
+            return self.refuse(
                 envelope, Refusal(ROUTING_FAULT, f"Too many requests to {destination.party} are under way")
             )
         self._in_flight[slot] += 1
@@ -132,9 +132,9 @@ class Calling:
         token = directory.platforms[destination.platform_id].token
         url = call_url(made, destination)
         if token is None or not url:
-            return self._refusal(envelope, Refusal(RECEIVER_NOT_CONNECTED, f"{destination.party} is not connected"))
+            return self.refuse(envelope, Refusal(RECEIVER_NOT_CONNECTED, f"{destination.party} is not connected"))
         if len(url) > LONGEST_URL:
-            return self._refusal(
+            return self.refuse(
                 envelope, Refusal(ROUTING_FAULT, "The URL would be longer than the hub calls; nothing was sent")
             )
         attempt = prepare(
@@ -172,7 +172,7 @@ class Calling:
     ) -> Answer:
         parsed = made.parsed
         if len(judgement.body) > reply_topic(parsed).largest_record_bytes - _HEADROOM_BYTES:
-            return self._refusal(parsed.envelope, Refusal(ROUTING_FAULT, "The answer is larger than the hub carries"))
+            return self.refuse(parsed.envelope, Refusal(ROUTING_FAULT, "The answer is larger than the hub carries"))
         headers = dict(judgement.headers)
         location, link = headers.pop("location", None), headers.pop("link", None)
         if judgement.verdict is Verdict.DELIVERED and parsed.operation.kind == "CDR":
@@ -188,11 +188,9 @@ class Calling:
                 IssuedKind.PAGE, following, called, made, destination, directory, secrets.token_hex(16), until
             )
             if not issued.target_url:
-                return self._refusal(
-                    parsed.envelope, Refusal(ROUTING_FAULT, "The Link to the next page leads elsewhere")
-                )
+                return self.refuse(parsed.envelope, Refusal(ROUTING_FAULT, "The Link to the next page leads elsewhere"))
             if not await self._issue(issued):
-                return self._refusal(
+                return self.refuse(
                     parsed.envelope, Refusal(STORE_UNAVAILABLE, "The hub cannot keep the next page's URL")
                 )
             page = f"{self._base(parsed)}/sender/{parsed.envelope.module}?{PAGE_PARAMETER}={issued.url_id}"
@@ -214,10 +212,11 @@ class Calling:
             return False
         return True
 
-    def _refusal(self, envelope: Envelope, refusal: Refusal) -> Answer:
+    def refuse(self, envelope: Envelope, refusal: Refusal) -> Answer:
+        """The hub's own answer, which is told to the ledger."""
         hub = self._context.keeper.current.hub_party
         self._context.outcomes.note(
-            _outcome(
+            outcome_of(
                 envelope,
                 "request.refused",
                 Verdict.REFUSED,
@@ -239,7 +238,7 @@ class Calling:
         _calls(envelope.module, judgement.verdict.value).inc()
         _call_seconds(envelope.module).observe(seconds)
         self._context.outcomes.note(
-            _outcome(
+            outcome_of(
                 envelope,
                 "delivery.attempted",
                 judgement.verdict,
@@ -254,7 +253,7 @@ class Calling:
         )
 
 
-def _outcome(
+def outcome_of(
     envelope: Envelope,
     kind: str,
     verdict: Verdict,
@@ -267,6 +266,7 @@ def _outcome(
     detail: str | None = None,
     elapsed_ms: float | None = None,
 ) -> Outcome:
+    """One fact about this request, for the ledger."""
     return Outcome(
         at=int(time.time() * 1000),
         outcome_id=secrets.token_hex(16),

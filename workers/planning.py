@@ -3,19 +3,21 @@
 import asyncio
 import secrets
 from collections import OrderedDict
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime, timedelta
 from typing import Final, Generic, NamedTuple, TypeVar
 
 from hub.errors import StoreUnavailable
 from hub.model.directory import Directory
 from hub.model.issued_url import IssuedUrl
+from hub.model.unit import Unit, UnitKey, root_key
 from hub.ocpi.parties import PartyId
 from hub.ocpi.status import INTERNAL, STORE_UNAVAILABLE, Refusal
+from hub.routing.authorize import Owned, Poll, eligible, poll
 from hub.routing.open_keys import Lookup, Route, RouteKind
 from hub.routing.plan import IssuedId, Parsed, Plan, chosen, plan, question
 from hub.settings import Settings
-from hub.store import issued_urls, routes
+from hub.store import issued_urls, routes, units
 from hub.store.pool import Store
 from hub.telemetry import get_logger
 
@@ -33,7 +35,9 @@ _REMEMBERED_FOR: Final = timedelta(minutes=10)
 """The same while the store is away: a session goes on where this process has led it before."""
 _RETRY_AFTER_SECONDS: Final = 5
 
-Planned = tuple[Parsed, Plan | Refusal]
+Made = Plan | Owned | Poll | Refusal
+"""What is planned for a request: one call, an authorization, or the reason why nothing is sent."""
+Planned = tuple[Parsed, Made]
 RouteName = tuple[RouteKind, str, PartyId]
 T = TypeVar("T")
 
@@ -158,15 +162,38 @@ class Planning:
         async with self._store.connection() as connection:
             found = await routes.find(connection, lookups)
             urls = await issued_urls.find(connection, issued_ids)
+            tokens = await units.read_current(connection, _owned_tokens(found))
         plans: list[Planned] = []
         for parsed, asked, made in others:
             if made is not None:
                 plans.append((parsed, made))
                 continue
             assert asked is not None
+            if isinstance(asked, Lookup) and asked.kind is RouteKind.TOKEN:
+                plans.append((parsed, self._authorization(parsed, asked, found[asked], tokens, directory)))
+                continue
             target = chosen(asked, found[asked]) if isinstance(asked, Lookup) else urls.get(asked.url_id)
             plans.append((parsed, target if isinstance(target, Refusal) else self._plan(parsed, target, directory)))
         return plans
+
+    def _authorization(
+        self,
+        parsed: Parsed,
+        asked: Lookup,
+        owners: tuple[PartyId, ...],
+        tokens: Mapping[UnitKey, tuple[Unit, ...]],
+        directory: Directory,
+    ) -> Owned | Poll | Refusal:
+        """A token's one owner is asked, or everybody who may know it: all its owners, or where there is none all eMSPs (D-06)."""
+        if len(owners) == 1:
+            held = next(iter(tokens.get(_token_unit(asked, owners[0]), ())), None)
+            return Owned(owners[0], self._plan(parsed, owners[0], directory), held.raw if held else None)
+        envelope = parsed.envelope
+        nobody = chosen(asked, owners)
+        assert isinstance(nobody, Refusal)
+        parties = owners or eligible(directory, envelope.from_party, envelope.platform_id)
+        made = [self._plan(parsed, party, directory) for party in parties]
+        return poll(envelope, made, nobody, turn=secrets.randbelow(2**16))
 
     async def _keep(self, plans: Sequence[Plan]) -> None:
         new_routes = [route for made in plans for route in made.routes if not self._is_kept(route)]
@@ -184,6 +211,16 @@ class Planning:
 
 def _name(route: Route) -> RouteName:
     return route.kind, route.key, route.owner
+
+
+def _token_unit(asked: Lookup, owner: PartyId) -> UnitKey:
+    return root_key("tokens", owner, asked.key)
+
+
+def _owned_tokens(found: Mapping[Lookup, tuple[PartyId, ...]]) -> list[UnitKey]:
+    """The Tokens that are asked about and have one owner."""
+    owned = [(asked, owners[0]) for asked, owners in found.items() if len(owners) == 1]
+    return [_token_unit(asked, owner) for asked, owner in owned if asked.kind is RouteKind.TOKEN]
 
 
 def _without_store(entry: Open) -> Plan | Refusal:

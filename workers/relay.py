@@ -12,7 +12,7 @@ import asyncio
 import contextlib
 from collections.abc import Coroutine, Sequence
 from functools import partial
-from typing import Any, Final
+from typing import Any, Final, TypeVar
 
 from hub.errors import LogUnavailable, UndecodableRecord, UnknownEnvelopeVersion
 from hub.messaging.broker import BatchConsumer, Membership
@@ -21,18 +21,21 @@ from hub.messaging.dead_letters import bury
 from hub.messaging.records import Record
 from hub.messaging.topics import BULK_REQUESTS, REQUESTS, TopicSpec
 from hub.model.envelope import Reply
-from hub.ocpi.status import Refusal
-from hub.routing.plan import Parsed, Plan, parse
+from hub.ocpi.modules import TrafficClass
+from hub.routing.authorize import Owned, Poll
+from hub.routing.plan import Parsed, parse
 from hub.telemetry import get_logger
 from workers.app import WorkerContext
+from workers.authorizing import Authorizing
 from workers.calling import Answer, Calling, reply_topic
 from workers.evidence import Evidence
-from workers.planning import Planned, Planning, Recent
+from workers.planning import Made, Planned, Planning, Recent
 
 log = get_logger(__name__)
 
 _COMMIT_RETRY_SECONDS: Final = 0.1
 _NONCES_REMEMBERED: Final = 50_000
+T = TypeVar("T")
 
 
 async def run(context: WorkerContext) -> None:
@@ -73,8 +76,9 @@ class Relay:
         self._context = context
         self.consumers: dict[TopicSpec, BatchConsumer] = {}
         self.too_old: UnknownEnvelopeVersion | None = None
-        self._tasks: set[asyncio.Task[None]] = set()
+        self._tasks: set[asyncio.Task[Any]] = set()
         self._calling = Calling(context, evidence)
+        self._authorizing = Authorizing(context, self._calling, self._spawn)
         self._planning = Planning(context.store, context.settings)
         self._nonces = Recent[str](_NONCES_REMEMBERED)
 
@@ -135,23 +139,29 @@ class Relay:
             await bury(self._context.durable, self._context.topics, record, fault)
         return requests
 
-    def _spawn(self, work: Coroutine[Any, Any, None]) -> None:
+    def _spawn(self, work: Coroutine[Any, Any, T]) -> asyncio.Task[T]:
         task = asyncio.create_task(work)
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
+        return task
 
     async def _serve_planned(self, planning: asyncio.Task[list[Planned]]) -> None:
         for parsed, planned in await planning:
             self._begin(parsed, planned)
 
-    def _begin(self, parsed: Parsed, planned: Plan | Refusal) -> None:
+    def _begin(self, parsed: Parsed, planned: Made) -> None:
         """Start one request, unless a record of the same request was read before (the swift producer may write one twice)."""
         if self._nonces.add(parsed.envelope.nonce):
             self._spawn(self._serve(parsed, planned))
 
-    async def _serve(self, parsed: Parsed, planned: Plan | Refusal) -> None:
+    async def _serve(self, parsed: Parsed, planned: Made) -> None:
         """One request to its end: the call, its effects, the reply, which the producer then carries on its own."""
-        await self._reply(parsed, await self._calling.answer(parsed, planned))
+        if parsed.operation.traffic is TrafficClass.AUTHORIZE:
+            answer = await self._authorizing.answer(parsed, planned)
+        else:
+            assert not isinstance(planned, Owned | Poll), "only authorizations are"
+            answer = await self._calling.answer(parsed, planned)
+        await self._reply(parsed, answer)
 
     async def _reply(self, parsed: Parsed, answer: Answer) -> None:
         envelope = parsed.envelope

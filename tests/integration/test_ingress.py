@@ -85,8 +85,19 @@ async def test_a_token_leads_an_authorization_to_its_emsp(rig: Exchange) -> None
         assert came.body == b""
         assert "content-type" not in came.headers
         emsp.came.clear()
-    lost = await rig.ask(rig.cpo, "POST", f"sender/tokens/{uid}/authorize?type=OTHER")
-    assert (lost.http, lost.ocpi, lost.answered_by) == (200, 4001, HUB)
+
+
+async def test_a_token_without_an_owner_is_asked_of_every_emsp(rig: Exchange) -> None:
+    """AM-17, D-06: two of them on one platform, each addressed itself."""
+
+    async def knows_it_not(_: Came) -> web.StreamResponse:
+        return ocpi(2004, http=404)
+
+    rig.emsp.script = rig.other.script = knows_it_not
+    lost = await rig.ask(rig.cpo, "POST", f"sender/tokens/{_fresh('T')}/authorize?type=OTHER")
+    assert (lost.http, lost.ocpi, lost.answered_by) == (404, 2004, HUB)
+    asked = sorted(_parties(came) for peer in rig.peers for came in peer.came)
+    assert asked == [("DE/MS1", "NL/CPO"), ("DE/MS3", "NL/CPO"), ("FR/MS2", "NL/CPO")]
 
 
 async def test_a_location_leads_commands_and_questions_to_its_cpo(rig: Exchange) -> None:

@@ -26,6 +26,7 @@ def _nothing_set(monkeypatch: pytest.MonkeyPatch) -> None:
         ("HUB_PARTNER_NETWORKS", "10.0.0.0/33"),
         ("HUB_AGREEMENTS", "closed"),
         ("HUB_COMMAND_TOKENS", "all"),
+        ("HUB_AUTHORIZE_FALLBACK", "allow"),
         ("HUB_LARGEST_BODY_BYTES", str(8 * 2**20 + 1)),
         ("HUB_LARGEST_ANSWER_BYTES", str(16 * 2**20 + 1)),
         ("HUB_START_BY_SECONDS", "0"),
