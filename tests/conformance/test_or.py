@@ -1,8 +1,14 @@
 """OR: open routing."""
 
+import asyncio
+import time
+from dataclasses import replace
+from typing import Any
+
 from tests.conformance.check import rule
 from tests.conformance.objects import (
     LATER,
+    Json,
     a_cdr,
     a_cdr_token,
     a_location,
@@ -12,7 +18,7 @@ from tests.conformance.objects import (
     fresh,
     tail_of,
 )
-from tests.conformance.party import Platform, new_id, reply
+from tests.conformance.party import MUTE, Answer, Platform, Reply, new_id, reply
 from tests.conformance.world import World
 
 
@@ -114,6 +120,70 @@ async def test_authorize_goes_to_the_owner_of_the_token(world: World) -> None:
             rule("OR-05").equal(answer.code, 1000, "code of a POST without TO")
         if to == world.hub:
             rule("D-01").equal((answer.party("from"), reached), ("NL/MS1", {"NL/MS1": 1}), "FROM of authorize")
+
+
+async def test_a_token_that_nobody_pushed_is_asked_of_all_emsps(world: World) -> None:
+    unknown = reply(2004, status=404)
+    blocked, expired, allowed = (reply(data={"allowed": word}) for word in ("BLOCKED", "EXPIRED", "ALLOWED"))
+    late = replace(allowed, delay_seconds=0.5)
+    cases = (
+        ("all unknown", unknown, unknown, ((404, 2004), None, world.hub)),
+        ("one knows it", blocked, unknown, ((200, 1000), "BLOCKED", "NL/MS1")),
+        ("one allows it later", blocked, late, ((200, 1000), "ALLOWED", "FR/BTH")),
+        ("one allows it, one is silent", MUTE, allowed, ((200, 1000), "ALLOWED", "FR/BTH")),
+        ("one knows it, one is silent", expired, MUTE, ((200, 1000), "EXPIRED", "NL/MS1")),
+        ("none knows it, one is silent", unknown, MUTE, ((200, 4002), None, world.hub)),
+    )
+
+    async def play(one: Reply, other: Reply) -> tuple[tuple[Any, ...], float, dict[str, int]]:
+        correlation_id, began = new_id(), time.monotonic()
+        for platform, told in ((world.ms1, one), (world.ms2, unknown), (world.both, other)):
+            platform.script(correlation_id, told)
+        path = f"/{fresh('LOST')}/authorize"
+        answer = await world.cp1.send("POST", "SENDER", "tokens", path, correlation_id=correlation_id)
+        took = time.monotonic() - began
+        for platform, count in ((world.ms1, 1), (world.ms2, 2), (world.both, 1)):
+            await platform.await_got(correlation_id, count)
+        said = answer.data["allowed"] if answer.data else None
+        return (answer.pair, said, answer.party("from")), took, world.reached(correlation_id)
+
+    played = await asyncio.gather(*(play(one, other) for _, one, other, _ in cases))
+    for (what, _, _, expected), (found, took, reached) in zip(cases, played, strict=True):
+        rule("AM-17").equal(reached, {"NL/MS1": 1, "DE/MS2": 2, "FR/BTH": 1}, f"who was asked: {what}")
+        rule("AM-17").equal(found, expected, what)
+        rule("D-06").equal(found, expected, what)
+        if found[1] == "ALLOWED":
+            rule("D-06").holds(took < 3, f"ALLOWED took {took:.1f} s: {what}")
+
+
+async def test_a_token_that_need_not_be_asked_about_is_answered_by_the_hub(world: World) -> None:
+    async with world.guest("EMSP") as guest:
+        always, usual = a_token(guest.party, whitelist="ALWAYS"), a_token(guest.party)
+        for token in (always, usual):
+            arrived, _ = await world.push(guest, "tokens", token)
+            await world.cp1.await_got(arrived)
+
+        async def ask(token: Json, *replies: Reply) -> tuple[Answer, int]:
+            correlation_id = new_id()
+            guest.script(correlation_id, *replies)
+            path = f"/{token['uid']}/authorize"
+            answer = await world.cp1.send("POST", "SENDER", "tokens", path, correlation_id=correlation_id)
+            rule("D-05").equal(world.reached(correlation_id), {}, "others that were asked")
+            return answer, len(guest.got(correlation_id))
+
+        answer, count = await ask(always)
+        rule("D-05").equal(
+            (answer.pair, answer.data, answer.party("from"), count),
+            ((200, 1000), {"allowed": "ALLOWED", "token": always}, world.hub, 0),
+            "answer and calls for whitelist ALWAYS",
+        )
+        answer, count = await ask(usual)
+        rule("D-05").equal((answer.code, answer.party("from"), count), (1000, guest.party, 1), "another whitelist")
+        answer, count = await ask(usual, MUTE)
+        rule("D-05").equal((answer.pair, count), ((200, 4002), 1), "a silent owner")
+        await guest.stop()
+        answer, _ = await ask(usual)
+        rule("D-05").equal(answer.pair, (200, 4003), "an owner that is away")
 
 
 async def test_one_uid_with_two_types_is_two_tokens(world: World) -> None:
