@@ -129,7 +129,7 @@ class Kafka:
         cluster = base64.urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
         properties = self._write_properties("format.properties", new)
         quick = ("-Xmx128m", "-XX:+UseSerialGC", "-XX:TieredStopAtLevel=1")
-        argv = self._java(*quick, "kafka.tools.StorageTool", "format", "-t", cluster, "-c", str(properties))
+        argv = self._java(*quick, "kafka.tools.StorageTool", "format", f"--cluster-id={cluster}", "-c", str(properties))
         await run_once("the formatting of Kafka's log directory", Command(argv, self._log, _environment()))
         new.rename(self._home / "data")
 

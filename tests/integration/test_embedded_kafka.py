@@ -4,8 +4,10 @@ import json
 import os
 import signal
 import socket
+import uuid
 from pathlib import Path
 
+import pytest
 from aiokafka import AIOKafkaConsumer, AIOKafkaProducer
 from aiokafka.admin import AIOKafkaAdminClient, NewTopic
 
@@ -61,6 +63,17 @@ async def test_records_outlive_a_kill_and_clients_find_the_broker_where_it_was(t
         await produce(broker.bootstrap, "kept", b"two")
         assert await consume(broker.bootstrap, "kept", 3) == [b"one", LARGEST, b"two"]
     assert running(tmp_path) == []
+
+
+async def test_a_cluster_id_that_looks_like_an_option_is_taken_for_an_id(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr("infra.dev.kafka.uuid.uuid4", lambda: uuid.UUID(bytes=b"\xfb" + bytes(15)))
+    path = claim(tmp_path)
+
+    await Kafka(path, lambda _: None).prepare()
+
+    assert "cluster.id=-" in (path / "kafka" / "data" / "meta.properties").read_text()
 
 
 async def test_a_port_that_somebody_else_has_taken_meanwhile_is_replaced(tmp_path: Path) -> None:
