@@ -252,7 +252,7 @@ BROKEN: list[tuple[str, dict[str, object], int, int, str]] = [
     ("a foreign FROM", {"headers": {"OCPI-from-party-id": "XYZ"}}, 200, 2001, "NL/XYZ"),
     ("a party id of four letters", {"headers": {"OCPI-from-party-id": "LONG"}}, 200, 2001, "party-id"),
     ("no such method", {"method": "POST"}, 405, 2000, "POST"),
-    ("no such module", {"path": "receiver/pizzas/NL/CPO/L1"}, 404, 2000, "pizzas"),
+    ("no such module", {"path": "receiver/pizzas/NL/CPO/L1"}, 404, 2000, "nothing at this URL"),
     ("an unknown token", {"headers": {"Authorization": "Token bm9wZQ=="}}, 401, 2000, "not known"),
     ("no token", {"headers": {"Authorization": None}}, 401, 2000, "missing"),
     ("too large a body", {"raw": b'{"x": "' + b"y" * 200_000 + b'"}'}, 413, 2001, "larger"),
