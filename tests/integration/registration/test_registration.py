@@ -7,7 +7,6 @@ from collections.abc import AsyncIterator
 from typing import Any
 
 import pytest
-import pytest_asyncio
 from aiohttp import web
 
 from hub.ocpi.parties import PartyId
@@ -19,37 +18,15 @@ from tests.integration.registration_rig import (
     Hub,
     ScriptedPlatform,
     Seen,
-    a_hub,
     a_platform,
     a_role,
     answering,
     client_infos,
-    forget_platforms,
     register,
     said,
 )
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def hub(postgres_url: str, migrated_template: str, kafka_bootstrap: str) -> AsyncIterator[Hub]:
-    async with a_hub(postgres_url, migrated_template, kafka_bootstrap) as made:
-        yield made
-
-
-@pytest_asyncio.fixture(loop_scope="module", autouse=True)
-async def nobody_is_left(hub: Hub) -> AsyncIterator[None]:
-    """Forget the platforms of a test, so that every test may call its party NL/ENE."""
-    yield
-    await forget_platforms(hub)
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def cpo() -> AsyncIterator[ScriptedPlatform]:
-    """A platform that hosts the CPO NL/ENE."""
-    async with a_platform(a_role("NL/ENE")) as made:
-        yield made
+pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 
 @contextlib.asynccontextmanager

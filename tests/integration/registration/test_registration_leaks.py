@@ -19,7 +19,6 @@ from tests.integration.registration_rig import (
     a_platform,
     a_role,
     answering,
-    forget_platforms,
     register,
     said,
     takes,
@@ -27,25 +26,18 @@ from tests.integration.registration_rig import (
 from workers import presence
 from workers.app import WorkerContext
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 CREDENTIALS = "/ocpi/2.2.1/credentials"
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="package")
 async def hub(postgres_url: str, migrated_template: str, kafka_bootstrap: str) -> AsyncIterator[Hub]:
     async with a_hub(postgres_url, migrated_template, kafka_bootstrap, token_days=90.0) as made:
         yield made
 
 
-@pytest_asyncio.fixture(loop_scope="module", autouse=True)
-async def nobody_is_left(hub: Hub) -> AsyncIterator[None]:
-    """Forget the platforms of a test."""
-    yield
-    await forget_platforms(hub)
-
-
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="package")
 async def cpo(hub: Hub) -> AsyncIterator[ScriptedPlatform]:
     """A platform with NL/ENE that takes the hub's credentials by PUT and calls back meanwhile."""
     async with a_platform(a_role("NL/ENE")) as made:

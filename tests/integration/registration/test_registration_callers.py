@@ -15,7 +15,6 @@ from tests.integration.registration_rig import (
     Hub,
     ScriptedPlatform,
     Seen,
-    a_hub,
     a_platform,
     a_role,
     forget_platforms,
@@ -23,22 +22,15 @@ from tests.integration.registration_rig import (
     said,
 )
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def hub(postgres_url: str, migrated_template: str, kafka_bootstrap: str) -> AsyncIterator[Hub]:
-    async with a_hub(postgres_url, migrated_template, kafka_bootstrap) as made:
-        yield made
-
-
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="package")
 async def cpo(hub: Hub) -> AsyncIterator[ScriptedPlatform]:
     """A platform that is registered with the CPO NL/ENE."""
     async with a_platform(a_role("NL/ENE")) as made:
         await register(hub, made)
         yield made
-    await forget_platforms(hub)
 
 
 def _encoded(token: str) -> str:

@@ -25,35 +25,20 @@ from tests.integration.registration_rig import (
     Hub,
     ScriptedPlatform,
     Seen,
-    a_hub,
     a_platform,
     a_role,
     answering,
-    forget_platforms,
     said,
     takes,
 )
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 TOKEN_A = "a~0123456789"
 CREDENTIALS = "/ocpi/2.2.1/credentials"
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def hub(postgres_url: str, migrated_template: str, kafka_bootstrap: str) -> AsyncIterator[Hub]:
-    async with a_hub(postgres_url, migrated_template, kafka_bootstrap) as made:
-        yield made
-
-
-@pytest_asyncio.fixture(loop_scope="module", autouse=True)
-async def nobody_is_left(hub: Hub) -> AsyncIterator[None]:
-    """Forget the platforms of a test."""
-    yield
-    await forget_platforms(hub)
-
-
-@pytest_asyncio.fixture(loop_scope="module")
+@pytest_asyncio.fixture(loop_scope="package")
 async def cpo(hub: Hub) -> AsyncIterator[ScriptedPlatform]:
     """A platform with NL/ENE at which the hub may register with TOKEN_A; it calls back as Receivers do."""
     async with a_platform(a_role("NL/ENE")) as made:

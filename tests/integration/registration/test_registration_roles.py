@@ -1,44 +1,19 @@
 """Which parties a registered platform may act for: invited ones are routed and shown, others quarantined (D-09, CR-30, AM-19)."""
 
-from collections.abc import AsyncIterator
-
 import pytest
-import pytest_asyncio
 
 from hub.ocpi.parties import PartyId
 from tests.integration.registration_rig import (
     Got,
     Hub,
     ScriptedPlatform,
-    a_hub,
     a_platform,
     a_role,
     client_infos,
-    forget_platforms,
     register,
 )
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
-
-
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
-async def hub(postgres_url: str, migrated_template: str, kafka_bootstrap: str) -> AsyncIterator[Hub]:
-    async with a_hub(postgres_url, migrated_template, kafka_bootstrap) as made:
-        yield made
-
-
-@pytest_asyncio.fixture(loop_scope="module", autouse=True)
-async def nobody_is_left(hub: Hub) -> AsyncIterator[None]:
-    """Forget the platforms of a test, so that every test may call its party NL/ENE."""
-    yield
-    await forget_platforms(hub)
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def cpo() -> AsyncIterator[ScriptedPlatform]:
-    """A platform that hosts the CPO NL/ENE."""
-    async with a_platform(a_role("NL/ENE")) as made:
-        yield made
+pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 
 async def test_a_role_that_a_renewal_drops_is_not_routed_and_shown_offline(hub: Hub, cpo: ScriptedPlatform) -> None:

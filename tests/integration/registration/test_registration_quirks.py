@@ -11,31 +11,16 @@ from tests.integration.registration_rig import (
     a_hub,
     a_platform,
     a_role,
-    forget_platforms,
     register,
 )
 
-pytestmark = pytest.mark.asyncio(loop_scope="module")
+pytestmark = pytest.mark.asyncio(loop_scope="package")
 
 
-@pytest_asyncio.fixture(scope="module", loop_scope="module")
+@pytest_asyncio.fixture(scope="module", loop_scope="package")
 async def hub(postgres_url: str, migrated_template: str, kafka_bootstrap: str) -> AsyncIterator[Hub]:
     """No relay runs, so that whoever asks for another party's object hears that it is silent."""
     async with a_hub(postgres_url, migrated_template, kafka_bootstrap, list_seconds=0.2) as made:
-        yield made
-
-
-@pytest_asyncio.fixture(loop_scope="module", autouse=True)
-async def nobody_is_left(hub: Hub) -> AsyncIterator[None]:
-    """Forget the platforms of a test."""
-    yield
-    await forget_platforms(hub)
-
-
-@pytest_asyncio.fixture(loop_scope="module")
-async def cpo() -> AsyncIterator[ScriptedPlatform]:
-    """A platform that hosts the CPO NL/ENE."""
-    async with a_platform(a_role("NL/ENE")) as made:
         yield made
 
 
