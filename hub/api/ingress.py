@@ -247,36 +247,41 @@ class Ingress:
         return refuse(refusal, ids, headers={**from_hub(hub, requester), **(headers or {})})
 
     def _note_refusal(self, request: Request, refusal: Refusal, requester: PartyId | None, verdict: Verdict) -> None:
-        self._outcomes.note(
-            Outcome(
-                at=int(time.time() * 1000),
-                outcome_id=secrets.token_hex(16),
-                correlation_id=request.ids.correlation_id,
-                request_id=request.ids.request_id,
-                leg=Leg.INGRESS,
-                kind="request.refused",
-                verdict=verdict,
-                platform_id=request.caller.platform.platform_id,
-                from_party=str(requester) if requester else None,
-                to_party=_named_receiver(request),
-                ocpi_version=request.version,
-                module=request.module if request.module in MODULES else None,
-                interface=request.interface.upper(),
-                method=request.method,
-                http_status=refusal.status.http,
-                ocpi_status=refusal.status.ocpi,
-                detail=refusal.message,
-                elapsed_ms=(time.time() - request.received_at) * 1000,
-                trace_id=trace.trace_id(request.traceparent),
-            )
+        routing = _routing(request)
+        named = None if isinstance(routing, Refusal) else routing.to_party
+        self._tell(
+            request,
+            "request.refused",
+            verdict,
+            from_party=str(requester) if requester else None,
+            to_party=str(named) if named else None,
+            module=request.module if request.module in MODULES else None,
+            http_status=refusal.status.http,
+            ocpi_status=refusal.status.ocpi,
+            detail=refusal.message,
         )
 
     def _note(
         self, request: Request, incoming: Incoming, kind: str, verdict: Verdict, http: int, ocpi: int | None
     ) -> None:
+        self._tell(
+            request,
+            kind,
+            verdict,
+            from_party=str(incoming.from_party),
+            to_party=str(incoming.to_party) if incoming.to_party else None,
+            module=request.module,
+            object=_object_name(incoming.match),
+            http_status=http,
+            ocpi_status=ocpi,
+            detail=incoming.scenario.value,
+        )
+
+    def _tell(self, request: Request, kind: str, verdict: Verdict, **facts: Any) -> None:
+        now = time.time()
         self._outcomes.note(
             Outcome(
-                at=int(time.time() * 1000),
+                at=int(now * 1000),
                 outcome_id=secrets.token_hex(16),
                 correlation_id=request.ids.correlation_id,
                 request_id=request.ids.request_id,
@@ -284,18 +289,12 @@ class Ingress:
                 kind=kind,
                 verdict=verdict,
                 platform_id=request.caller.platform.platform_id,
-                from_party=str(incoming.from_party),
-                to_party=str(incoming.to_party) if incoming.to_party else None,
                 ocpi_version=request.version,
-                module=request.module,
-                interface=incoming.match.resource.interface.value,
+                interface=request.interface.upper(),
                 method=request.method,
-                object=_object_name(incoming.match),
-                http_status=http,
-                ocpi_status=ocpi,
-                detail=incoming.scenario.value,
-                elapsed_ms=(time.time() - request.received_at) * 1000,
+                elapsed_ms=(now - request.received_at) * 1000,
                 trace_id=trace.trace_id(request.traceparent),
+                **facts,
             )
         )
 
@@ -398,8 +397,3 @@ def _plausible_party(request: Request) -> PartyId | None:
     if party is not None and request.directory.owns(request.caller.platform.platform_id, party):
         return party
     return None
-
-
-def _named_receiver(request: Request) -> str | None:
-    routing = _routing(request)
-    return None if isinstance(routing, Refusal) or routing.to_party is None else str(routing.to_party)
