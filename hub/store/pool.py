@@ -65,6 +65,9 @@ class Store:
                 command_timeout=STATEMENT_SECONDS,
                 timeout=ACQUIRE_SECONDS,
                 connection_class=_Session,
+                server_settings={
+                    "plan_cache_mode": "force_custom_plan"
+                },  # a plan made for empty tables is kept for hours
             )
         return cls(pool)
 
