@@ -151,6 +151,12 @@ def interfaces(version: str) -> tuple[tuple[str, Interface], ...]:
     return tuple((module, interface) for known, module, interface in _BY_INTERFACE if known == version)
 
 
+def all_resources() -> Iterator[Resource]:
+    """The whole table, for descriptions and completeness tests."""
+    for resources in _BY_INTERFACE.values():
+        yield from resources
+
+
 def _resource(version: str, module: str, interface: Interface, path: str, *operations: Operation) -> Resource:
     return Resource(version, module, interface, segments(path), {entry.method: entry for entry in operations})
 
